@@ -1,0 +1,273 @@
+"""EventBridge: accepts events, matches them against the rules, hands them to their targets.
+
+Buses, rules and targets are kept by moto, so that the API describes them; everything about delivery
+is here. Delivery is asynchronous and at least once, and can be tampered with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import random
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from moto.events.models import events_backends
+
+from lab.embedded import patterns, simulated
+from lab.embedded.wire import Reply, Request, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lab.embedded.functions import Functions, Later, SendToQueue
+
+    Event = dict[str, Any]
+
+MAX_ENTRIES = 10
+MAX_BYTES = 256 * 1024
+_TARGET_FIELDS = {"Id", "Arn", "DeadLetterConfig", "RetryPolicy", "Input"}
+
+
+@dataclasses.dataclass(eq=False)
+class Tampering:
+    """What happens to deliveries while it is in force; `clear()` ends it.
+
+    `drop` and `duplicate` are probabilities; `delay_seconds` is a range drawn from for each delivery,
+    so that a range also reorders. `hits` counts what was done.
+    """
+
+    drop: float
+    duplicate: float
+    delay_seconds: tuple[float, float]
+    match: Callable[[Event], bool]
+    chance: random.Random
+    active: bool = True
+    hits: dict[str, int] = dataclasses.field(
+        default_factory=lambda: {"drop": 0, "duplicate": 0, "delay": 0}
+    )
+
+    def clear(self) -> None:
+        """Deliver as usual from now on."""
+        self.active = False
+
+    def delays(self, event: Event) -> list[float]:
+        """Return one delay for each copy to deliver."""
+        if not self.active or not self.match(event):
+            return [0.0]
+        if self.chance.random() < self.drop:
+            self.hits["drop"] += 1
+            return []
+        copies = 1
+        if self.chance.random() < self.duplicate:
+            self.hits["duplicate"] += 1
+            copies = 2
+        delays = [self.chance.uniform(*self.delay_seconds) for _ in range(copies)]
+        self.hits["delay"] += sum(d > 0 for d in delays)
+        return delays
+
+
+class EventBridge:
+    """The delivery engine of one account and region."""
+
+    def __init__(
+        self,
+        account_id: str,
+        region: str,
+        functions: Functions,
+        later: Later,
+        send_to_queue: SendToQueue,
+    ) -> None:
+        self._account_id = account_id
+        self._region = region
+        self._functions = functions
+        self._later = later
+        self._send_to_queue = send_to_queue
+        self._tamperings: list[Tampering] = []
+        self._subscribers: list[Callable[[str, Event], None]] = []
+
+    def subscribe(self, callback: Callable[[str, Event], None]) -> None:
+        """Call `callback(bus, event)` for every event that a bus accepted."""
+        self._subscribers.append(callback)
+
+    def tamper(
+        self,
+        *,
+        drop: float = 0.0,
+        duplicate: float = 0.0,
+        delay_seconds: tuple[float, float] = (0.0, 0.0),
+        match: Callable[[Event], bool] = lambda _event: True,
+        seed: int = 0,
+    ) -> Tampering:
+        """Lose, double or delay deliveries of the events that `match`, repeatably for a seed."""
+        tampering = Tampering(drop, duplicate, delay_seconds, match, random.Random(seed))  # noqa: S311
+        self._tamperings.append(tampering)
+        return tampering
+
+    def emit(self, source: str, detail_type: str, detail: Any, resources: list[str]) -> str:
+        """Put an event of an AWS service on the default bus; returns its id."""
+        event = self._event(
+            {"Source": source, "DetailType": detail_type, "Resources": resources}, detail
+        )
+        self._accept("default", event)
+        return str(event["id"])
+
+    def api(self, request: Request) -> Reply | None:
+        """Answer what moto does not do, or does wrong; None leaves the call to moto.
+
+        Raises:
+            WireError: The request is one that EventBridge refuses, or that this engine cannot carry.
+        """
+        body = json.loads(request.body or b"{}")
+        match request.operation:
+            case "PutEvents":
+                return _reply(self._put_events(body))
+            case "TestEventPattern":
+                pattern, event = json.loads(body["EventPattern"]), json.loads(body["Event"])
+                _check_pattern(pattern)
+                return _reply({"Result": patterns.matches(pattern, event)})
+            case "PutRule":
+                if body.get("ScheduleExpression"):
+                    raise _unsupported("a rule with a ScheduleExpression")
+                _check_pattern(json.loads(body["EventPattern"]))
+            case "PutTargets":
+                for target in body["Targets"]:
+                    self._check_target(target)
+        return None
+
+    def _check_target(self, target: Mapping[str, Any]) -> None:
+        service = target["Arn"].split(":")[2]
+        if service not in {"lambda", "sqs"}:
+            raise _unsupported(f"a target in {service}")
+        if unknown := set(target) - _TARGET_FIELDS:
+            raise _unsupported(f"a target with {sorted(unknown)}")
+
+    def _put_events(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        entries = body.get("Entries", [])
+        if not 1 <= len(entries) <= MAX_ENTRIES:
+            raise WireError("ValidationException", f"1 to {MAX_ENTRIES} entries are allowed")
+        if sum(map(entry_bytes, entries)) > MAX_BYTES:
+            raise WireError("ValidationException", "Total size of the entries is over the limit.")
+        results = [self._put_entry(entry) for entry in entries]
+        failed = sum("ErrorCode" in result for result in results)
+        return {"FailedEntryCount": failed, "Entries": results}
+
+    def _put_entry(self, entry: Mapping[str, Any]) -> dict[str, str]:
+        for name in ("Source", "DetailType", "Detail"):
+            if not entry.get(name):
+                return _failed(
+                    "InvalidArgument",
+                    f"Parameter {name} is not valid. Reason: {name} is a required argument.",
+                )
+        if entry["Source"].startswith("aws."):
+            return _failed("NotAuthorizedForSource", "Not authorized for the source.")
+        try:
+            detail = json.loads(entry["Detail"])
+        except ValueError:
+            detail = None
+        if not isinstance(detail, dict):
+            return _failed("MalformedDetail", "Detail is malformed.")
+        bus = entry.get("EventBusName", "default").rpartition("/")[2]
+        if bus not in self._backend().event_buses:
+            return _failed("ResourceNotFoundException", f"Event bus {bus} does not exist.")
+        event = self._event(entry, detail)
+        self._accept(bus, event)
+        return {"EventId": str(event["id"])}
+
+    def _event(self, entry: Mapping[str, Any], detail: Any) -> Event:
+        at = float(entry.get("Time") or time.time())
+        return {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": entry["DetailType"],
+            "source": entry["Source"],
+            "account": self._account_id,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
+            "region": self._region,
+            "resources": list(entry.get("Resources", [])),
+            "detail": detail,
+        }
+
+    def _backend(self) -> Any:
+        return events_backends[self._account_id][self._region]
+
+    def _accept(self, bus: str, event: Event) -> None:
+        for subscriber in list(self._subscribers):
+            subscriber(bus, event)
+        with simulated.lock_of("events"):
+            found = [
+                (rule.arn, dict(target))
+                for rule in self._backend().event_buses[bus].rules.values()
+                if rule.state == "ENABLED"
+                and patterns.matches(_pattern(rule.event_pattern.dump()), event)
+                for target in rule.targets
+            ]
+        for rule_arn, target in found:
+            for seconds in self._delays(event):
+                self._later.run(seconds, functools.partial(self._deliver, rule_arn, target, event))
+
+    def _delays(self, event: Event) -> list[float]:
+        """Tell when each copy is delivered; each tampering acts on what the ones before it left."""
+        self._tamperings = [t for t in self._tamperings if t.active]
+        delays = [0.0]
+        for tampering in self._tamperings:
+            delays = [one + more for one in delays for more in tampering.delays(event)]
+        return delays
+
+    def _deliver(self, rule_arn: str, target: Mapping[str, Any], event: Event) -> None:
+        payload = target.get("Input") or json.dumps(event)
+        try:
+            if target["Arn"].split(":")[2] == "sqs":
+                self._send_to_queue(target["Arn"], payload, {})
+                return
+            function = self._functions.get(target["Arn"])
+            if not function.may_be_invoked_by("events.amazonaws.com", rule_arn):
+                raise WireError("NO_PERMISSIONS", f"{rule_arn} may not invoke {target['Arn']}")
+            self._functions.invoke_async(target["Arn"], payload.encode())
+        except WireError as error:
+            queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
+            if queue_arn:
+                attributes = {
+                    "RULE_ARN": rule_arn,
+                    "TARGET_ARN": target["Arn"],
+                    "ERROR_CODE": error.code,
+                    "ERROR_MESSAGE": error.message,
+                }
+                self._send_to_queue(queue_arn, json.dumps(event), attributes)
+
+
+def entry_bytes(entry: Mapping[str, Any]) -> int:
+    """Return the size of an entry as EventBridge counts it.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
+    """
+    texts = [entry.get("Source", ""), entry.get("DetailType", ""), entry.get("Detail", "")]
+    texts += entry.get("Resources", [])
+    return sum(len(text.encode()) for text in texts) + (14 if "Time" in entry else 0)
+
+
+@functools.lru_cache
+def _pattern(text: str) -> dict[str, Any]:
+    pattern: dict[str, Any] = json.loads(text)
+    return pattern
+
+
+def _check_pattern(pattern: Any) -> None:
+    try:
+        patterns.check(pattern)
+    except patterns.PatternError as error:
+        raise WireError("InvalidEventPatternException", str(error)) from error
+
+
+def _unsupported(what: str) -> WireError:
+    return WireError("NotImplemented", f"{what} is not supported by the embedded AWS", 501)
+
+
+def _failed(code: str, message: str) -> dict[str, str]:
+    return {"ErrorCode": code, "ErrorMessage": message}
+
+
+def _reply(body: Any) -> Reply:
+    return Reply(200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode())

@@ -1,0 +1,138 @@
+"""CloudFormation's intrinsic functions, resolved against what has been made so far.
+
+Pure: looking a reference up is the caller's business. A function that is not known is an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_PLACEHOLDER = re.compile(r"\$\{(!?)([^}]+)\}")
+NO_VALUE = object()
+"""What `AWS::NoValue` resolves to: the property or item that holds it disappears."""
+
+
+class TemplateError(Exception):
+    """The template cannot be used; the message says why."""
+
+
+class Resolver:
+    """Resolves values of a template.
+
+    Args:
+        ref: Returns what `Ref` of a name gives; raises KeyError for an unknown name.
+        get_att: Returns what `Fn::GetAtt` of a name and an attribute gives; raises KeyError.
+        mappings: The template's Mappings.
+        conditions: The template's Conditions, unresolved.
+    """
+
+    def __init__(
+        self,
+        ref: Callable[[str], Any],
+        get_att: Callable[[str, str], Any],
+        mappings: Mapping[str, Any],
+        conditions: Mapping[str, Any],
+    ) -> None:
+        self._ref = ref
+        self._get_att = get_att
+        self._mappings = mappings
+        self._conditions = conditions
+
+    def resolve(self, value: Any) -> Any:
+        """Return the value with every intrinsic function in it carried out.
+
+        Raises:
+            TemplateError: An unknown function, name or attribute.
+        """
+        if isinstance(value, list):
+            items = [self.resolve(item) for item in value]
+            return [item for item in items if item is not NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            [(name, argument)] = value.items()
+            if name == "Ref":
+                return self._look_up(lambda: self._ref(argument), f"Ref {argument}")
+            if name == "Condition" and isinstance(argument, str):
+                return self.condition(argument)
+            if name.startswith("Fn::"):
+                return self._function(name, argument)
+        resolved = {key: self.resolve(item) for key, item in value.items()}
+        return {key: item for key, item in resolved.items() if item is not NO_VALUE}
+
+    def condition(self, name: str) -> bool:
+        """Tell whether a condition of the template holds."""
+        if name not in self._conditions:
+            raise TemplateError(f"there is no condition {name!r}")
+        return bool(self.resolve(self._conditions[name]))
+
+    def _look_up(self, look: Callable[[], Any], what: str) -> Any:
+        try:
+            return look()
+        except KeyError as error:
+            raise TemplateError(f"{what}: there is no such thing") from error
+
+    def _function(self, name: str, argument: Any) -> Any:  # noqa: PLR0911 - one line a function
+        match name:
+            case "Fn::GetAtt":
+                logical_id, attribute = (
+                    argument.split(".", 1) if isinstance(argument, str) else argument
+                )
+                return self._look_up(
+                    lambda: self._get_att(logical_id, attribute), f"GetAtt {logical_id}.{attribute}"
+                )
+            case "Fn::Sub":
+                return self._sub(argument)
+            case "Fn::If":
+                condition, yes, no = argument
+                return self.resolve(yes if self.condition(condition) else no)
+            case "Fn::FindInMap":
+                found: Any = self._mappings
+                path = [self.resolve(step) for step in argument]
+                for step in path:
+                    if step not in found:
+                        raise TemplateError(f"Fn::FindInMap {path}: there is no {step!r}")
+                    found = found[step]
+                return found
+        resolved = self.resolve(argument)
+        match name:
+            case "Fn::Join":
+                return resolved[0].join(str(item) for item in resolved[1])
+            case "Fn::Split":
+                return resolved[1].split(resolved[0])
+            case "Fn::Select":
+                return resolved[1][int(resolved[0])]
+            case "Fn::Equals":
+                return str(resolved[0]) == str(resolved[1])
+            case "Fn::And":
+                return all(resolved)
+            case "Fn::Or":
+                return any(resolved)
+            case "Fn::Not":
+                return not resolved[0]
+            case "Fn::Base64":
+                return base64.b64encode(resolved.encode()).decode()
+            case "Fn::ToJsonString":
+                return json.dumps(resolved, separators=(",", ":"))
+        raise TemplateError(f"{name} is not supported by the embedded AWS")
+
+    def _sub(self, argument: Any) -> str:
+        text, names = (argument, {}) if isinstance(argument, str) else argument
+
+        def replace(found: re.Match[str]) -> str:
+            literal, name = found.groups()
+            if literal:
+                return "${" + name + "}"
+            if name in names:
+                return str(self.resolve(names[name]))
+            if "." in name:
+                return str(self.resolve({"Fn::GetAtt": name}))
+            return str(self.resolve({"Ref": name}))
+
+        return _PLACEHOLDER.sub(replace, text)

@@ -1,0 +1,3 @@
+"""Stands for a layer's package."""
+
+GREETING = "from the layer"
