@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from eip_contract.fields import INSTANCE_ID, TEXT
 from eip_contract.report import DETAIL_TYPE, NodeReport, ReportRejected, parse_report
 
 SOURCE_PREFIX = "eip-arbiter.node/"
@@ -63,3 +64,19 @@ def parse_envelope(event: Any) -> Envelope:
         account=match["account"],
         report=report,
     )
+
+
+def parse_instance_state(event: Any) -> tuple[str, str]:
+    """Reads EC2's own "EC2 Instance State-change Notification": instance id and state.
+
+    Raises:
+        ReportRejected: reason `malformed`.
+    """
+    detail = event.get("detail")
+    instance_id = detail.get("instance-id") if isinstance(detail, dict) else None
+    state = detail.get("state") if isinstance(detail, dict) else None
+    if not isinstance(instance_id, str) or not INSTANCE_ID.match(instance_id):
+        raise ReportRejected("malformed", "the EC2 event names no instance")
+    if not isinstance(state, str) or not TEXT.match(state):
+        raise ReportRejected("malformed", "the EC2 event names no state")
+    return instance_id, state

@@ -19,6 +19,9 @@ MAX_COUNTER = 2**53 - 1
 """The largest whole number that every JSON reader keeps exact."""
 
 
+SHOWN_CHARACTERS = 48
+
+
 class Problems:
     """Collects what is wrong with a document, so that all of it is said at once."""
 
@@ -26,21 +29,25 @@ class Problems:
         self.found: list[str] = []
 
     def add(self, where: str, what: str) -> None:
+        """Notes one problem."""
         self.found.append(f"{where}: {what}")
 
     def text(self, where: str, value: Any, pattern: re.Pattern[str]) -> str:
+        """A string that matches the pattern, or an empty one and a problem."""
         if isinstance(value, str) and pattern.match(value):
             return value
         self.add(where, f"{_show(value)} does not match {pattern.pattern}")
         return ""
 
     def choice(self, where: str, value: Any, allowed: tuple[str, ...]) -> str:
+        """One of the allowed words, or the first of them and a problem."""
         if isinstance(value, str) and value in allowed:
             return value
         self.add(where, f"{_show(value)} is not one of {', '.join(allowed)}")
         return allowed[0]
 
     def whole(self, where: str, value: Any, low: int, high: int) -> int:
+        """A whole number in the range, or its lower end and a problem."""
         # A bool is an int in Python, but not in JSON.
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
             return value
@@ -48,12 +55,14 @@ class Problems:
         return low
 
     def flag(self, where: str, value: Any) -> bool:
+        """A JSON boolean, or false and a problem."""
         if isinstance(value, bool):
             return value
         self.add(where, f"{_show(value)} is not true or false")
         return False
 
     def mapping(self, where: str, value: Any, most: int) -> dict[str, Any]:
+        """An object with at most so many entries, or an empty one and a problem."""
         if not isinstance(value, dict):
             self.add(where, f"{_show(value)} is not an object")
         elif len(value) > most:
@@ -63,6 +72,7 @@ class Problems:
         return {}
 
     def sequence(self, where: str, value: Any, most: int) -> list[Any]:
+        """A list with at most so many entries, or an empty one and a problem."""
         if not isinstance(value, list):
             self.add(where, f"{_show(value)} is not a list")
         elif len(value) > most:
@@ -72,6 +82,7 @@ class Problems:
         return []
 
     def texts(self, where: str, value: Any, pattern: re.Pattern[str], most: int) -> tuple[str, ...]:
+        """A list of strings that match the pattern; each bad entry is a problem."""
         entries = self.sequence(where, value, most)
         return tuple(self.text(f"{where}[{i}]", entry, pattern) for i, entry in enumerate(entries))
 
@@ -79,4 +90,4 @@ class Problems:
 def _show(value: Any) -> str:
     """A short, printable form of a value that nobody vouches for."""
     shown = ascii(value)
-    return shown if len(shown) <= 48 else f"{shown[:45]}..."
+    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}..."

@@ -7,15 +7,25 @@ ignored, so that an agent may be newer than the control plane it talks to.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional
+from typing import Any
 
 from eip_contract.fields import INSTANCE_ID, IPV4, MAX_COUNTER, NAME, TEXT, Problems
 
 SCHEMA_VERSION = 1
 DETAIL_TYPE = "Node Report"
 
-CAUSES = ("heartbeat", "membership", "resource", "claim", "release", "health", "operator", "shutdown")
+CAUSES = (
+    "heartbeat",
+    "membership",
+    "resource",
+    "claim",
+    "release",
+    "health",
+    "operator",
+    "shutdown",
+)
 PACEMAKER_STATES = ("unknown", "online", "standby", "maintenance", "pending", "offline")
 QUORUM_MODES = ("unknown", "two_node", "majority", "device")
 RESOURCE_STATES = ("unknown", "started", "starting", "stopped", "failed")
@@ -60,7 +70,7 @@ class Pacemaker:
     """This node in its own Pacemaker's eyes; `members` are Pacemaker node names."""
 
     state: str
-    dc: Optional[str]
+    dc: str | None
     quorate: bool
     quorum_mode: str
     members: tuple[str, ...]
@@ -97,8 +107,8 @@ class NodeReport:
     resources: Mapping[str, ResourceState] = dataclasses.field(default_factory=dict)
     awaiting: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
-    public_ips: Optional[tuple[str, ...]] = None
-    order: Optional[OrderProgress] = None
+    public_ips: tuple[str, ...] | None = None
+    order: OrderProgress | None = None
 
     @property
     def raises_alarm(self) -> bool:
@@ -140,7 +150,8 @@ def parse_report(detail: Any) -> NodeReport:
     version = detail.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool):
         raise ReportRejected(
-            "schema_version", f"schema_version is not {SCHEMA_VERSION}: this reader is older or newer"
+            "schema_version",
+            f"schema_version is not {SCHEMA_VERSION}: this reader is older or newer",
         )
     p = Problems()
     report = NodeReport(
@@ -221,11 +232,11 @@ def _failing(p: Problems, value: Any) -> tuple[str, ...]:
     return failing
 
 
-def _public_ips(p: Problems, value: Any) -> Optional[tuple[str, ...]]:
+def _public_ips(p: Problems, value: Any) -> tuple[str, ...] | None:
     return None if value is None else p.texts("public_ips", value, IPV4, MAX_NODES)
 
 
-def _order(p: Problems, value: Any) -> Optional[OrderProgress]:
+def _order(p: Problems, value: Any) -> OrderProgress | None:
     if value is None:
         return None
     raw = p.mapping("order", value, 8)

@@ -7,8 +7,9 @@ below 1 KB, one write unit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional
+from typing import Any
 
 STATE_SORT_KEY = "state"
 
@@ -46,13 +47,13 @@ class AddressStatus:
 
     resource: str
     public_ip: str
-    holder: Optional[str]
+    holder: str | None
     term: int
     phase: str
-    order_id: Optional[str]
-    order_target: Optional[str]
+    order_id: str | None
+    order_target: str | None
     order_until_ms: int
-    refused_claimant: Optional[str]
+    refused_claimant: str | None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,41 @@
+"""Node reports and EC2 state changes in, at most one move of each address out.
+
+Heartbeats keep this function's environment warm for the failover, so arbitration and the move are
+one function, and every client that a move needs is made when the environment starts.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import boto3
+from eip_arbiter.assembly import assemble
+from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG
+from eip_arbiter.telemetry import PowertoolsTelemetry
+from eip_contract.envelope import parse_envelope, parse_instance_state
+from eip_contract.report import ReportRejected
+
+telemetry = PowertoolsTelemetry(os.environ.get("STACK_NAME", ""))
+arbiter = assemble(
+    os.environ,
+    dynamodb=boto3.client("dynamodb", config=DYNAMODB_CONFIG),
+    ec2=boto3.client("ec2", config=EC2_CONFIG),
+    telemetry=telemetry,
+)
+
+
+def lambda_handler(event: Any, context: object) -> None:  # noqa: ARG001 - Lambda's form
+    """Takes in one EventBridge event.
+
+    A rejected one ends normally, since a retry would not make it better. An AWS error is raised:
+    Lambda tries again while the event is young, then the event goes to the dead-letter queue.
+    """
+    source = event.get("source") if isinstance(event, dict) else None
+    try:
+        if source == "aws.ec2":
+            arbiter.on_instance_state(*parse_instance_state(event))
+        else:
+            arbiter.on_report(parse_envelope(event).report)
+    except ReportRejected as rejected:
+        telemetry.rejected(rejected.reason, str(rejected), event_source=ascii(source)[:120])

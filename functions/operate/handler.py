@@ -1,0 +1,29 @@
+"""The operator's manual invoke: one verb in, one answer out. `events/invoke/` has the payloads."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import boto3
+from eip_arbiter.assembly import assemble
+from eip_arbiter.operations import RefusedError, operate
+from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG
+from eip_arbiter.telemetry import PowertoolsTelemetry
+
+telemetry = PowertoolsTelemetry(os.environ.get("STACK_NAME", ""))
+arbiter = assemble(
+    os.environ,
+    dynamodb=boto3.client("dynamodb", config=DYNAMODB_CONFIG),
+    ec2=boto3.client("ec2", config=EC2_CONFIG),
+    telemetry=telemetry,
+)
+
+
+def lambda_handler(event: Any, context: Any) -> dict[str, Any]:
+    """Answers one request; a refused one says why and changes nothing."""
+    try:
+        return operate(arbiter, event, context.aws_request_id)
+    except RefusedError as refused:
+        telemetry.refused(str(refused))
+        return {"outcome": "refused", "reason": str(refused)}

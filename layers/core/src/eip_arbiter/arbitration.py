@@ -1,0 +1,263 @@
+"""The thin shell around the decision: record, decide, commit, move, settle.
+
+Whoever calls this has a snapshot that it just wrote to or read. Each address is decided once per
+call; a lost race ends it there, since the winner decides on the newer state. Nothing is caught here
+but a failed move, which stays `moving` in the state until a later report resumes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from eip_contract.report import NodeReport, ReportRejected
+
+from eip_arbiter.decision import decide
+from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
+from eip_arbiter.decision.policy import Policy
+from eip_arbiter.decision.snapshot import Address, Order, Snapshot
+from eip_arbiter.decision.transition import apply, settle
+from eip_arbiter.ports import (
+    Association,
+    Committed,
+    ElasticIps,
+    HistoryEntry,
+    Inventory,
+    MoveFailedError,
+    StaleReport,
+    Store,
+    Unregistered,
+)
+from eip_arbiter.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class Arbiter:
+    """The parts that an arbitration uses; `clock` gives milliseconds since the epoch."""
+
+    store: Store
+    elastic_ips: ElasticIps
+    inventory: Inventory
+    telemetry: Telemetry
+    policy: Policy
+    clock: Callable[[], int]
+
+    def on_report(self, report: NodeReport) -> None:
+        """Takes in a node's report and does what follows from it.
+
+        Raises:
+            ReportRejected: reason `stale`, `unknown_cluster` or `not_tagged`; nothing was changed.
+        """
+        outcome = self.store.record_report(report, self.clock())
+        if isinstance(outcome, Unregistered):
+            self._register(report)
+            outcome = self.store.record_report(report, self.clock())
+        if isinstance(outcome, StaleReport):
+            raise ReportRejected(
+                "stale",
+                f"report {report.incarnation}.{report.seq} of {report.node_name} is not newer than "
+                f"{outcome.incarnation}.{outcome.seq}, which is known",
+            )
+        if isinstance(outcome, Unregistered):
+            raise RuntimeError(f"{report.instance_id} was registered, and yet is not known")
+        self.on_snapshot(outcome.snapshot)
+
+    def on_instance_state(self, instance_id: str, state: str) -> None:
+        """Takes in EC2's word about an instance; most instances belong to no cluster."""
+        snapshot = self.store.record_instance_state(instance_id, state, self.clock())
+        if snapshot is not None:
+            self.on_snapshot(snapshot)
+
+    def on_order(self, snapshot: Snapshot, resource: str, order: Order) -> Snapshot | None:
+        """Accepts an operator's order and carries it out; None if the state changed meanwhile."""
+        address = replace(snapshot.addresses[resource], order=order)
+        outcome = self.store.commit(snapshot, address, ())
+        if not isinstance(outcome, Committed):
+            return None
+        return self.on_snapshot(outcome.snapshot)
+
+    def on_snapshot(self, snapshot: Snapshot) -> Snapshot:
+        """Decides every address of the cluster; returns the newest snapshot it has."""
+        for resource in snapshot.addresses:
+            decision = decide(snapshot, resource, self.policy, self.clock())
+            snapshot = self._carry_out(snapshot, resource, decision)
+        return snapshot
+
+    def _carry_out(self, snapshot: Snapshot, resource: str, decision: Decision) -> Snapshot:
+        address = snapshot.addresses[resource]
+        if isinstance(decision, Keep):
+            if _worth_saying(snapshot, decision):
+                self.telemetry.kept(decision.rule, decision.sentence, **_fields(snapshot, address))
+            return snapshot
+        if isinstance(decision, Resume):
+            self.telemetry.decided(decision.rule, decision.sentence, **_fields(snapshot, address))
+            return self._move(snapshot, resource, decision.sentence)
+        return self._commit(snapshot, address, decision)
+
+    def _commit(self, snapshot: Snapshot, address: Address, change: Change) -> Snapshot:
+        now = self.clock()
+        after = apply(address, change, self.policy, now)
+        outcome = self.store.commit(snapshot, after, change.rested_on)
+        fields = _fields(snapshot, after)
+        if not isinstance(outcome, Committed):
+            self.telemetry.kept(
+                change.rule, f"not done, a newer report is there: {change.sentence}", **fields
+            )
+            return snapshot
+        self.telemetry.decided(change.rule, change.sentence, **fields)
+        if not isinstance(change, Note):
+            return self._move(outcome.snapshot, address.resource, change.sentence)
+        if change.refusal and change.refusal != address.refusal:
+            self.telemetry.count("SplitBrain", snapshot.cluster_id)
+        self._tell_history(
+            outcome.snapshot,
+            after,
+            kind="note",
+            at_ms=now,
+            sentence=f"{change.rule}: {change.sentence}",
+        )
+        return outcome.snapshot
+
+    def _move(self, snapshot: Snapshot, resource: str, sentence: str) -> Snapshot:
+        """Makes EC2 agree with the grant in force, then writes that it does."""
+        address = snapshot.addresses[resource]
+        fields = _fields(snapshot, address)
+        started_ms = self.clock()
+        try:
+            placed = self._place(snapshot, address)
+        except MoveFailedError as error:
+            self.telemetry.count("MoveFailed", snapshot.cluster_id)
+            self.telemetry.failed(
+                f"{address.public_ip} ({resource}) was not moved under term {address.term}: "
+                f"{error}; it stays moving and is resumed by R031",
+                **fields,
+            )
+            return snapshot
+        # Before the settlement: if this invocation dies in between, the resumed move writes it.
+        self._tell_history(
+            snapshot,
+            address,
+            kind="grant" if address.holder else "release",
+            at_ms=address.changed_at_ms,
+            sentence=f"{address.rule}: {sentence}",
+        )
+        settled = settle(
+            address,
+            placed.association_id if placed else None,
+            placed.interface_id if placed else None,
+            self.clock(),
+        )
+        outcome = self.store.settle(snapshot, settled)
+        if not isinstance(outcome, Committed):
+            self.telemetry.kept(
+                address.rule, f"term {address.term} was overtaken while it moved", **fields
+            )
+            return snapshot
+        self.telemetry.count("Moves", snapshot.cluster_id)
+        self.telemetry.count("MoveTime", snapshot.cluster_id, self.clock() - started_ms)
+        self.telemetry.decided(
+            address.rule, f"settled: {_where(snapshot, settled)}", **_fields(snapshot, settled)
+        )
+        return outcome.snapshot
+
+    def _place(self, snapshot: Snapshot, address: Address) -> Association | None:
+        """The EC2 calls of a move; what EC2 already agrees with is not called again."""
+        if address.holder is None:
+            if address.association_id:
+                self.elastic_ips.disassociate(address.association_id)
+            return None
+        node = snapshot.nodes[address.holder]
+        resumed = self.clock() >= address.deadline_ms
+        if resumed or address.interface_id == node.interface_id:
+            # Somebody may have been here before: look first, since EC2 may charge a remap.
+            found = self.elastic_ips.locate(address.allocation_id)
+            there = (node.interface_id, node.private_ip)
+            if found and (found.interface_id, found.private_ip) == there:
+                return found
+        elif self.clock() + self.policy.ec2_call_ms > address.deadline_ms:
+            raise MoveFailedError("DeadlineTooNear", "the time left does not cover the call")
+        association_id = self.elastic_ips.associate(
+            address.allocation_id, node.interface_id, node.private_ip
+        )
+        return Association(association_id, node.interface_id, node.private_ip)
+
+    def _register(self, report: NodeReport) -> None:
+        found = self.inventory.node(report.instance_id)
+        if found is None or found[0] != report.cluster_id:
+            raise ReportRejected(
+                "not_tagged",
+                f"{report.instance_id} is not tagged eip-arbiter:cluster={report.cluster_id}",
+            )
+        addresses = self.inventory.addresses(report.cluster_id)
+        if not addresses:
+            raise ReportRejected(
+                "unknown_cluster",
+                f"no Elastic IP is tagged eip-arbiter:cluster={report.cluster_id}",
+            )
+        self.store.register(report.cluster_id, found[1], addresses)
+        self.telemetry.decided(
+            "registered",
+            f"{report.node_name} joins with {', '.join(a.public_ip for a in addresses)} in view",
+            cluster=report.cluster_id,
+            instance=report.instance_id,
+        )
+
+    def _tell_history(
+        self, snapshot: Snapshot, address: Address, *, kind: str, at_ms: int, sentence: str
+    ) -> None:
+        self.store.append_history(
+            HistoryEntry(
+                cluster_id=snapshot.cluster_id,
+                resource=address.resource,
+                term=address.term,
+                at_ms=at_ms,
+                kind=kind,
+                sentence=sentence,
+                evidence=_evidence(snapshot),
+            )
+        )
+
+
+def _worth_saying(snapshot: Snapshot, keep: Keep) -> bool:
+    """Whether a decision to keep belongs in the log: calm heartbeats must cost nothing."""
+    return keep.rule != "R999" or any(node.alarm_since_ms for node in snapshot.nodes.values())
+
+
+def _fields(snapshot: Snapshot, address: Address) -> dict[str, str | int]:
+    return {
+        "cluster": snapshot.cluster_id,
+        "resource": address.resource,
+        "public_ip": address.public_ip,
+        "holder": address.holder or "",
+        "term": address.term,
+        "phase": address.phase.value,
+    }
+
+
+def _where(snapshot: Snapshot, address: Address) -> str:
+    if address.holder is None:
+        return f"{address.public_ip} ({address.resource}) is with nobody"
+    name = snapshot.nodes[address.holder].name
+    return f"{address.public_ip} ({address.resource}) is on {name} under term {address.term}"
+
+
+def _evidence(snapshot: Snapshot) -> str:
+    """The reports that were known, as JSON for people and machines."""
+    return json.dumps(
+        {
+            node.name: {
+                "instance": node.instance_id,
+                "report": f"{node.report.incarnation}.{node.report.seq}",
+                "received_at_ms": node.report.received_at_ms,
+                "pacemaker": node.report.pacemaker_state,
+                "members": node.report.members,
+                "suspects": sorted(node.report.suspects),
+                "resources": {r: s.state for r, s in node.report.resources.items()},
+                "ec2": node.ec2.state if node.ec2 else None,
+            }
+            for node in snapshot.nodes.values()
+            if node.report
+        },
+        separators=(",", ":"),
+    )

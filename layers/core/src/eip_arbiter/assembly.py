@@ -1,0 +1,39 @@
+"""How the parts of an arbiter are put together from a function's settings and its AWS clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.dynamodb_store import DynamoDbStore
+from eip_arbiter.ec2_address import Ec2Addresses, Ec2Inventory
+from eip_arbiter.settings import read_settings
+from eip_arbiter.telemetry import Telemetry, now_ms
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ec2 import EC2Client
+
+
+def assemble(
+    environment: Mapping[str, str],
+    *,
+    dynamodb: DynamoDBClient,
+    ec2: EC2Client,
+    telemetry: Telemetry,
+) -> Arbiter:
+    """The arbiter that a function's environment describes.
+
+    Raises:
+        SettingsError: with every problem of the environment in one message.
+    """
+    settings = read_settings(environment)
+    return Arbiter(
+        store=DynamoDbStore(dynamodb, settings.table_name),
+        elastic_ips=Ec2Addresses(ec2),
+        inventory=Ec2Inventory(ec2),
+        telemetry=telemetry,
+        policy=settings.policy,
+        clock=now_ms,
+    )

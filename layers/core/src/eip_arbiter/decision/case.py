@@ -1,0 +1,208 @@
+"""One address of one snapshot at one instant, and the questions that rules ask about it.
+
+Every question is answered from the arguments alone. A claim counts only while it is fresh: a
+claimant that gave up, or died, must not leave its last word standing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from eip_arbiter.decision.outcome import ReportSeen
+from eip_arbiter.decision.policy import FRESH_FACTOR, FRESH_SLACK_MS, PROMISE_SLACK_MS, Policy
+from eip_arbiter.decision.snapshot import Address, LastReport, Node, Phase, Snapshot
+
+CLAIMING = ("started", "starting")
+RUNNING_PACEMAKER = ("online", "standby", "maintenance")
+GOING_INSTANCE = ("stopping", "stopped", "shutting-down", "terminated")
+
+
+@dataclass(frozen=True)
+class Case:
+    """The arguments of a decision, with their consequences computed once."""
+
+    snapshot: Snapshot
+    address: Address
+    policy: Policy
+    now_ms: int
+
+    @cached_property
+    def holder(self) -> Node | None:
+        """The node that the address is granted to, if it is granted and registered."""
+        holder = self.address.holder
+        return None if holder is None else self.snapshot.nodes.get(holder)
+
+    @cached_property
+    def claimants(self) -> tuple[Node, ...]:
+        """Other nodes than the holder that freshly claim the address, the best one first."""
+        claiming = [
+            node
+            for node in self.snapshot.nodes.values()
+            if node.instance_id != self.address.holder and self.claims(node)
+        ]
+        return tuple(sorted(claiming, key=self._rank))
+
+    @cached_property
+    def claimant(self) -> Node | None:
+        """The claimant to grant to; nodes marked `nofailover` are never it."""
+        return next((node for node in self.claimants if not node.nofailover), None)
+
+    def _rank(self, node: Node) -> tuple[bool, int, int, int, str]:
+        report = node.report
+        if report is None:
+            raise ValueError("a claimant has reported")
+        first_claimed_ms = report.received_at_ms - report.resources[self.address.resource].for_ms
+        members = len(report.members)
+        return (not report.quorate, -members, -node.priority, first_claimed_ms, node.instance_id)
+
+    def state_on(self, node: Node) -> str:
+        """Pacemaker's word about the resource on this node, `unknown` where it has none."""
+        found = node.report and node.report.resources.get(self.address.resource)
+        return found.state if found else "unknown"
+
+    def is_fresh(self, node: Node) -> bool:
+        """Whether the node's last report is young enough, by its own promise, to count."""
+        report = node.report
+        if report is None:
+            return False
+        allowed_ms = FRESH_FACTOR * report.next_report_within_ms + FRESH_SLACK_MS
+        return self.now_ms - report.received_at_ms <= allowed_ms
+
+    def says_it_runs(self, node: Node) -> bool:
+        """Whether the node's last report, however old, was a claim."""
+        return bool(
+            node.report
+            and self.state_on(node) in CLAIMING
+            and node.report.pacemaker_state in RUNNING_PACEMAKER
+            and not node.report.failing
+        )
+
+    def claims(self, node: Node) -> bool:
+        """Whether the node claims the address now."""
+        return self.is_fresh(node) and self.says_it_runs(node)
+
+    def unfit(self, node: Node) -> str | None:
+        """Why an operator should not send the address to this node, or None."""
+        report = node.report
+        if report is None or not self.is_fresh(node):
+            return "has not reported lately"
+        if node.nofailover:
+            return "is tagged nofailover"
+        if report.pacemaker_state != "online":
+            return f"says that its Pacemaker is {report.pacemaker_state}"
+        if report.failing:
+            return f"is unhealthy ({', '.join(report.failing)})"
+        return f"failed {self.address.resource}" if self.state_on(node) == "failed" else None
+
+    @cached_property
+    def holder_gave_up(self) -> str | None:
+        """Why the holder's own last word lets the address go, or None."""
+        report = self.holder.report if self.holder else None
+        if self.holder is None or report is None:
+            return None
+        if report.failing:
+            return f"is unhealthy ({', '.join(report.failing)})"
+        if report.pacemaker_state not in RUNNING_PACEMAKER:
+            return f"says that its Pacemaker is {report.pacemaker_state}"
+        state = self.state_on(self.holder)
+        return {"stopped": "released it", "failed": "failed it"}.get(state)
+
+    @cached_property
+    def holder_instance_goes(self) -> str | None:
+        """EC2's word that the holder's instance goes away, or None.
+
+        Void once the agent started anew on that instance.
+        """
+        evidence = self.holder.ec2 if self.holder else None
+        if self.holder is None or evidence is None or evidence.state not in GOING_INSTANCE:
+            return None
+        report = self.holder.report
+        came_back = report is not None and report.incarnation != evidence.incarnation
+        return None if came_back else evidence.state
+
+    @cached_property
+    def opened_at_ms(self) -> int | None:
+        """When the challenge of the holder was opened, None while nobody challenges it."""
+        openings = [
+            opened
+            for node in self.snapshot.nodes.values()
+            if node.instance_id != self.address.holder and (opened := self._opening(node))
+        ]
+        return max(min(openings), self.address.changed_at_ms) if openings else None
+
+    def _opening(self, node: Node) -> int | None:
+        """Since when this node challenges the holder.
+
+        The alarm's begin is the arbiter's own time. The node's duration can only make it later:
+        an alarm that began about something else must not shorten the holder's time to answer.
+        """
+        report = node.report
+        if report is None or node.alarm_since_ms is None or not self.is_fresh(node):
+            return None
+        durations = []
+        if self.holder and self.holder.name in report.suspects:
+            durations.append(report.suspects[self.holder.name])
+        if self.address.resource in report.awaiting and self.claims(node):
+            durations.append(report.resources[self.address.resource].for_ms)
+        if not durations:
+            return None
+        return max(node.alarm_since_ms, report.received_at_ms - max(durations))
+
+    @cached_property
+    def holder_silent_ms(self) -> int:
+        """How long the holder has owed an answer: since its last one, or since the challenge."""
+        report = self.holder.report if self.holder else None
+        answered_at_ms = report.received_at_ms if report else self.address.changed_at_ms
+        return self.now_ms - max(answered_at_ms, self.opened_at_ms or 0)
+
+    def allowed_silence_ms(self, claimant: Node) -> int:
+        """How long the holder may be silent before this claimant's claim prevails.
+
+        A holder that the claimant lost sight of sees the same cut and reports at alert cadence. One
+        that it still sees as a member, or was not challenged yet, may be at calm cadence: then its
+        own promise counts.
+        """
+        lost_sight = claimant.report is not None and self._lost_sight(claimant.report)
+        if lost_sight and self.opened_at_ms is not None:
+            return self.policy.answer_ms
+        report = self.holder.report if self.holder else None
+        promised_ms = report.next_report_within_ms if report else 0
+        return max(self.policy.answer_ms, promised_ms + PROMISE_SLACK_MS)
+
+    def _lost_sight(self, report: LastReport) -> bool:
+        name = self.holder.name if self.holder else ""
+        return name not in report.members or name in report.suspects
+
+    @cached_property
+    def holder_answers(self) -> bool:
+        """Whether the holder claimed after the challenge was opened, and freshly."""
+        holder = self.holder
+        if holder is None or holder.report is None or not self.claims(holder):
+            return False
+        return holder.report.received_at_ms > (self.opened_at_ms or 0)
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether a move is under way.
+
+        A release that nobody finished does not count once somebody claims: it removes only the
+        recorded association, so it cannot hurt a new one.
+        """
+        releasing = self.address.holder is None and self.claimants
+        return self.address.phase is Phase.MOVING and not releasing
+
+    @property
+    def rested_on(self) -> tuple[ReportSeen, ...]:
+        """The reports that must still be the newest when the decision is committed."""
+        nodes = [*([self.holder] if self.holder else []), *self.claimants]
+        return tuple(
+            ReportSeen(node.instance_id, node.report.incarnation, node.report.seq)
+            for node in nodes
+            if node.report
+        )
+
+    def name(self, instance_id: str | None) -> str:
+        """The Pacemaker name of an instance, for sentences."""
+        node = self.snapshot.nodes.get(instance_id) if instance_id else None
+        return node.name if node else (instance_id or "nobody")

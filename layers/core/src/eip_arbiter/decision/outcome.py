@@ -1,0 +1,69 @@
+"""What a decision can be. Each is a type of its own and says its rule and one plain sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eip_arbiter.decision.snapshot import Order, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSeen:
+    """A report that a decision rested on: if a newer one is there, the decision must not stand."""
+
+    instance_id: str
+    incarnation: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Nothing changes."""
+
+    rule: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """The address stays; what is remembered of a refused challenge or of an order changes."""
+
+    rule: str
+    sentence: str
+    rested_on: tuple[ReportSeen, ...]
+    refusal: Refusal | None
+    order: Order | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The address goes, or goes again, to `holder` under a new term."""
+
+    rule: str
+    sentence: str
+    rested_on: tuple[ReportSeen, ...]
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The address is taken off the node that released it."""
+
+    rule: str
+    sentence: str
+    rested_on: tuple[ReportSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A move that nobody finished is carried on under its own term."""
+
+    rule: str
+    sentence: str
+
+
+Decision = Keep | Note | Grant | Release | Resume
+"""A decision about one address."""
+
+Change = Note | Grant | Release
+"""A decision that has to be committed before anything is done."""

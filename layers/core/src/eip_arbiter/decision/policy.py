@@ -1,0 +1,56 @@
+"""The times that a decision obeys, and the rule that they must fit together.
+
+Milliseconds throughout. `docs/timing.md` argues the defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FRESH_FACTOR = 2
+FRESH_SLACK_MS = 2_000
+PROMISE_SLACK_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Deployed times.
+
+    `answer_ms`: how long a challenged holder may be silent. `move_ms`: from a grant until somebody
+    else may resume it. `release_ms`: how long a released address waits for a claim. `drift_ms`:
+    how long the metadata service may lag behind EC2. `alert_report_ms`: the reports' cadence in an
+    alarm. `start_timeout_ms`: Pacemaker's time-out for the resource's start.
+    """
+
+    answer_ms: int = 3_000
+    move_ms: int = 10_000
+    release_ms: int = 60_000
+    drift_ms: int = 15_000
+    alert_report_ms: int = 1_000
+    start_timeout_ms: int = 20_000
+    function_timeout_ms: int = 9_000
+    ec2_call_ms: int = 8_000
+
+    def problems(self) -> list[str]:
+        """Every way in which the times contradict each other, in words; empty when they fit."""
+        found = [
+            f"{name} must be above 0" for name in self.__slots__ if int(getattr(self, name)) <= 0
+        ]
+        needed = self.move_ms + self.answer_ms + 2 * self.alert_report_ms
+        if needed >= self.start_timeout_ms:
+            found.append(
+                "move deadline + answer time + 2 alert reports "
+                f"({needed} ms) must be below the resource's start timeout "
+                f"({self.start_timeout_ms} ms), or a start gives up before its grant settles"
+            )
+        if self.function_timeout_ms >= self.move_ms:
+            found.append(
+                f"the function timeout ({self.function_timeout_ms} ms) must be below the move "
+                f"deadline ({self.move_ms} ms), or two invocations move the same address"
+            )
+        if self.ec2_call_ms >= self.function_timeout_ms:
+            found.append(
+                f"EC2's client timeouts with retries ({self.ec2_call_ms} ms) must be below the "
+                f"function timeout ({self.function_timeout_ms} ms), or an error is never surfaced"
+            )
+        return found

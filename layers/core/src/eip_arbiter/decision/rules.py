@@ -1,0 +1,193 @@
+"""The rule table: ordered, first match wins, ids are stable and never used again.
+
+A rule is a function of a `Case` that returns its decision, or None where it does not apply. It asks
+the case questions and writes the sentence a person reads at night; it computes nothing itself.
+Free places: R010 pause, R040 flap brake, R071 quorate side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eip_arbiter.decision.case import Case
+from eip_arbiter.decision.outcome import Decision, Grant, Keep, Note, Release, Resume
+from eip_arbiter.decision.snapshot import Node, Phase, Refusal
+
+Rule = Callable[[Case], Decision | None]
+
+
+def r020_order(case: Case) -> Decision | None:
+    """An operator's failover order stands for this address."""
+    order = case.address.order
+    if order is None:
+        return None
+    target, name = case.snapshot.nodes.get(order.target), case.name(order.target)
+    if target is None or case.now_ms >= order.until_ms:
+        why = f"expired before {name} claimed" if target else f"names {name}, which is gone"
+        return _close_order(case, f"order {order.id} {why}; the rules decide again")
+    if case.address.holder != order.target and (order.force or not case.unfit(target)):
+        why = f"an operator ordered it (order {order.id})"
+        return Grant("R020", _to(case, target, why), rested_on=(), holder=order.target)
+    if case.address.holder != order.target or case.is_moving:
+        return None
+    if case.claims(target):
+        return _close_order(case, f"{name} claims: order {order.id} is carried out")
+    return Keep(
+        "R020", f"{name} keeps {_it(case)}: order {order.id} pins it until {name} claims it"
+    )
+
+
+def r030_moving(case: Case) -> Decision | None:
+    """A move is under way and its deadline has not passed."""
+    if not case.is_moving or case.now_ms >= case.address.deadline_ms:
+        return None
+    left_s = (case.address.deadline_ms - case.now_ms) / 1000
+    return Keep("R030", f"{_it(case)} is being moved; whoever does it has {left_s:.1f} s left")
+
+
+def r031_resume(case: Case) -> Decision | None:
+    """A move is under way and its deadline has passed."""
+    if not case.is_moving:
+        return None
+    name, term = case.name(case.address.holder), case.address.term
+    return Resume(
+        "R031", f"the move of {_it(case)} to {name} (term {term}) was not finished; it is resumed"
+    )
+
+
+def r050_unclaimed(case: Case) -> Decision | None:
+    """Nobody holds the address, and somebody claims it."""
+    if case.address.holder is not None or case.claimant is None:
+        return None
+    return _grant(case, "R050", case.claimant, "nobody held it")
+
+
+def r060_instance_goes(case: Case) -> Decision | None:
+    """EC2 says that the holder's instance goes away, and another node claims."""
+    state = case.holder_instance_goes
+    if state is None or case.claimant is None:
+        return None
+    return _grant(case, "R060", case.claimant, f"EC2 says that {_holder(case)} is {state}")
+
+
+def r061_gave_up(case: Case) -> Decision | None:
+    """The holder released it, failed, is unhealthy or lost its Pacemaker, and another claims."""
+    reason = case.holder_gave_up
+    if reason is None or case.claimant is None:
+        return None
+    return _grant(case, "R061", case.claimant, f"{_holder(case)} {reason}")
+
+
+def r070_silent(case: Case) -> Decision | None:
+    """Another node claims, and the holder did not answer in time."""
+    if case.address.holder is None or case.claimant is None:
+        return None
+    if case.holder_silent_ms < case.allowed_silence_ms(case.claimant):
+        return None
+    silent_s = case.holder_silent_ms / 1000
+    return _grant(
+        case, "R070", case.claimant, f"{_holder(case)} did not answer for {silent_s:.1f} s"
+    )
+
+
+def r072_split_brain(case: Case) -> Decision | None:
+    """Another node claims, and the holder answers."""
+    if case.claimant is None or not case.holder_answers:
+        return None
+    claimant, holder = case.claimant, _holder(case)
+    sentence = (
+        f"{holder} keeps {_it(case)}: it answers, so {claimant.name}'s claim is a split-brain and "
+        f"is refused; Pacemaker will stop the resource on {claimant.name}"
+    )
+    if case.address.refusal and case.address.refusal.claimant == claimant.instance_id:
+        return Keep("R072", sentence)
+    refusal = Refusal(claimant=claimant.instance_id, at_ms=case.now_ms)
+    return Note("R072", sentence, case.rested_on, refusal=refusal, order=case.address.order)
+
+
+def r080_drift(case: Case) -> Decision | None:
+    """The holder claims, and its own metadata service says that the address is not there."""
+    holder = case.holder
+    if holder is None or holder.report is None or case.claimants or not case.claims(holder):
+        return None
+    ips = holder.report.public_ips
+    if ips is None or case.address.public_ip in ips:
+        return None
+    settled_for_ms = holder.report.received_at_ms - case.address.changed_at_ms
+    if case.address.phase is not Phase.SETTLED or settled_for_ms <= case.policy.drift_ms:
+        return None
+    return _grant(case, "R080", holder, f"{holder.name} holds it, but it was not there (drift)")
+
+
+def r090_unused(case: Case) -> Decision | None:
+    """The holder released it long ago, and nobody claims it."""
+    holder = case.holder
+    if holder is None or holder.report is None or case.claimants or not case.is_fresh(holder):
+        return None
+    state = holder.report.resources.get(case.address.resource)
+    if state is None or state.state != "stopped" or state.for_ms < case.policy.release_ms:
+        return None
+    since_s = state.for_ms // 1000
+    return Release(
+        "R090",
+        f"{_it(case)} is taken off {holder.name}, which released it {since_s} s ago; "
+        "nobody claims it",
+        case.rested_on,
+    )
+
+
+def r999_keep(case: Case) -> Decision:
+    """No other rule applies: the address stays where it is."""
+    challenged = case.opened_at_ms is not None or bool(case.claimants)
+    if case.address.refusal and not challenged:
+        return Note(
+            "R999",
+            f"the challenge of {_holder(case)} is over; {_holder(case)} keeps {_it(case)}",
+            case.rested_on,
+            refusal=None,
+            order=case.address.order,
+        )
+    if case.claimant is None:
+        why = "no other node claims it" if not case.claimants else "its claimant is nofailover"
+        return Keep("R999", f"{_holder(case)} keeps {_it(case)}: {why}")
+    left_s = (case.allowed_silence_ms(case.claimant) - case.holder_silent_ms) / 1000
+    return Keep(
+        "R999",
+        f"{_holder(case)} keeps {_it(case)} for now: {case.claimant.name} claims it, "
+        f"and {_holder(case)} has {left_s:.1f} s left to answer",
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    r020_order,
+    r030_moving,
+    r031_resume,
+    r050_unclaimed,
+    r060_instance_goes,
+    r061_gave_up,
+    r070_silent,
+    r072_split_brain,
+    r080_drift,
+    r090_unused,
+    r999_keep,
+)
+
+
+def _grant(case: Case, rule: str, node: Node, why: str) -> Grant:
+    return Grant(rule, _to(case, node, why), case.rested_on, node.instance_id)
+
+
+def _close_order(case: Case, sentence: str) -> Note:
+    return Note("R020", sentence, (), refusal=case.address.refusal, order=None)
+
+
+def _to(case: Case, node: Node, why: str) -> str:
+    return f"{node.name} gets {_it(case)} under term {case.address.term + 1}: {why}"
+
+
+def _it(case: Case) -> str:
+    return f"{case.address.public_ip} ({case.address.resource})"
+
+
+def _holder(case: Case) -> str:
+    return case.name(case.address.holder)

@@ -1,0 +1,153 @@
+"""The values that a decision is made from: one snapshot of one cluster.
+
+Plain frozen data, no behaviour beyond reading it. Times are milliseconds of the arbiter's clock
+unless a name says otherwise; identities are EC2 instance ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from eip_contract.report import NodeReport, OrderProgress, ResourceState
+
+
+class Phase(Enum):
+    """Where a move stands: `MOVING` from the grant's commit until EC2 was seen to agree."""
+
+    SETTLED = "settled"
+    MOVING = "moving"
+
+
+@dataclass(frozen=True, slots=True)
+class LastReport:
+    """What the arbiter keeps of a node's newest report, and when it received it."""
+
+    received_at_ms: int
+    incarnation: int
+    seq: int
+    next_report_within_ms: int
+    node_name: str
+    pacemaker_state: str
+    quorate: bool
+    quorum_mode: str
+    members: tuple[str, ...]
+    suspects: Mapping[str, int]
+    resources: Mapping[str, ResourceState]
+    awaiting: tuple[str, ...]
+    failing: tuple[str, ...]
+    public_ips: tuple[str, ...] | None
+    order: OrderProgress | None = None
+
+    @classmethod
+    def of(cls, report: NodeReport, received_at_ms: int) -> LastReport:
+        """Keeps what decisions need; clocks and places of the node stay behind."""
+        return cls(
+            received_at_ms=received_at_ms,
+            incarnation=report.incarnation,
+            seq=report.seq,
+            next_report_within_ms=report.next_report_within_ms,
+            node_name=report.node_name,
+            pacemaker_state=report.pacemaker.state,
+            quorate=report.pacemaker.quorate,
+            quorum_mode=report.pacemaker.quorum_mode,
+            members=report.pacemaker.members,
+            suspects={suspect.node_name: suspect.for_ms for suspect in report.suspects},
+            resources=dict(report.resources),
+            awaiting=report.awaiting,
+            failing=report.failing,
+            public_ips=report.public_ips,
+            order=report.order,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ec2Evidence:
+    """EC2's own word that an instance goes away.
+
+    It holds for the incarnation that the node's agent had then: an agent that starts again is the
+    proof that the instance came back.
+    """
+
+    state: str
+    at_ms: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A registered instance. `alarm_since_ms`: since when its reports raise an alarm, unbroken."""
+
+    instance_id: str
+    interface_id: str
+    private_ip: str
+    priority: int = 0
+    nofailover: bool = False
+    report: LastReport | None = None
+    alarm_since_ms: int | None = None
+    ec2: Ec2Evidence | None = None
+
+    @property
+    def name(self) -> str:
+        """The Pacemaker node name, or the instance id while the node has never reported."""
+        return self.report.node_name if self.report else self.instance_id
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An operator's failover: the address goes to `target` and stays until the target claims."""
+
+    id: str
+    target: str
+    force: bool
+    issued_at_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A challenge that was refused since the holder answered; open until the challenge ends."""
+
+    claimant: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One Elastic IP and the grant in force.
+
+    `association_id` and `interface_id` are where EC2 was last known to have it; `changed_at_ms` is
+    the time of the last grant, settlement or release; `rule` the rule of the grant in force.
+    """
+
+    resource: str
+    allocation_id: str
+    public_ip: str
+    holder: str | None = None
+    term: int = 0
+    phase: Phase = Phase.SETTLED
+    association_id: str | None = None
+    interface_id: str | None = None
+    deadline_ms: int = 0
+    changed_at_ms: int = 0
+    rule: str = ""
+    order: Order | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A cluster at one instant; `version` changes with every committed decision."""
+
+    cluster_id: str
+    version: int
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    addresses: Mapping[str, Address] = field(default_factory=dict)
+
+    def node_named(self, name: str) -> Node | None:
+        """The registered node with this Pacemaker name or instance id; the latest wins."""
+        if name in self.nodes:
+            return self.nodes[name]
+        named = [n for n in self.nodes.values() if n.report and n.report.node_name == name]
+        return max(named, key=lambda n: n.report.received_at_ms if n.report else 0, default=None)

@@ -1,0 +1,63 @@
+"""What an address becomes by a decision, and the invariants that every step must keep.
+
+Pure like the rules. A step that would break an invariant raises instead: a bug must stop here, not
+at EC2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eip_arbiter.decision.outcome import Change, Grant, Note, Release
+from eip_arbiter.decision.policy import Policy
+from eip_arbiter.decision.snapshot import Address, Phase
+
+
+class InvariantViolatedError(AssertionError):
+    """A step that must never be committed; the message names the invariant."""
+
+
+def apply(address: Address, change: Change, policy: Policy, now_ms: int) -> Address:
+    """The address after the change is committed.
+
+    Raises:
+        InvariantViolatedError: when the step would break an invariant.
+    """
+    after = _next(address, change, policy, now_ms)
+    granted = isinstance(change, Grant)
+    if after.term != address.term + granted:
+        raise InvariantViolatedError(f"I1: term {address.term} -> {after.term} by {change.rule}")
+    if after.holder != address.holder and not granted and not isinstance(change, Release):
+        raise InvariantViolatedError(f"I3: the holder changed without a grant by {change.rule}")
+    if granted and not change.rested_on and change.rule != "R020":
+        raise InvariantViolatedError(f"I3: a grant without a claim by {change.rule}")
+    return after
+
+
+def _next(address: Address, change: Change, policy: Policy, now_ms: int) -> Address:
+    if isinstance(change, Note):
+        return replace(address, refusal=change.refusal, order=change.order)
+    moving = replace(
+        address,
+        phase=Phase.MOVING,
+        deadline_ms=now_ms + policy.move_ms,
+        changed_at_ms=now_ms,
+        rule=change.rule,
+        refusal=None,
+    )
+    if isinstance(change, Release):
+        return replace(moving, holder=None)
+    return replace(moving, holder=change.holder, term=address.term + 1)
+
+
+def settle(
+    address: Address, association_id: str | None, interface_id: str | None, now_ms: int
+) -> Address:
+    """The address after EC2 was seen to agree with the grant in force."""
+    return replace(
+        address,
+        phase=Phase.SETTLED,
+        association_id=association_id,
+        interface_id=interface_id,
+        changed_at_ms=now_ms,
+    )

@@ -1,0 +1,138 @@
+"""Elastic IPs and the inventory in EC2. The only module that calls EC2.
+
+Disassociation goes by association id only: an old id cannot remove somebody's new association. An
+association is one call with AllowReassociation, so the address is never with nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from eip_arbiter.decision.snapshot import Address, Node
+from eip_arbiter.ports import Association, MoveFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceNetworkInterfaceTypeDef, TagTypeDef
+
+TAG_CLUSTER = "eip-arbiter:cluster"
+TAG_RESOURCE = "eip-arbiter:resource"
+TAG_PRIORITY = "eip-arbiter:priority"
+TAG_NOFAILOVER = "eip-arbiter:nofailover"
+TAG_INTERFACE = "eip-arbiter:interface"
+DEFAULT_RESOURCE = "eip"
+
+
+class Ec2Addresses:
+    """Implements `ports.ElasticIps`; the client's time-outs and retries bound each call."""
+
+    def __init__(self, client: EC2Client) -> None:
+        self._client = client
+
+    def associate(self, allocation_id: str, interface_id: str, private_ip: str) -> str:
+        """One AssociateAddress; EC2 takes the address off its old interface by itself."""
+        try:
+            answer = self._client.associate_address(
+                AllocationId=allocation_id,
+                NetworkInterfaceId=interface_id,
+                PrivateIpAddress=private_ip,
+                AllowReassociation=True,
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise _failed(error) from error
+        return answer["AssociationId"]
+
+    def disassociate(self, association_id: str) -> None:
+        """One DisassociateAddress; an association that is gone was removed before."""
+        try:
+            self._client.disassociate_address(AssociationId=association_id)
+        except (ClientError, BotoCoreError) as error:
+            failed = _failed(error)
+            if failed.code != "InvalidAssociationID.NotFound":
+                raise failed from error
+
+    def locate(self, allocation_id: str) -> Association | None:
+        """One DescribeAddresses."""
+        try:
+            answer = self._client.describe_addresses(AllocationIds=[allocation_id])
+        except (ClientError, BotoCoreError) as error:
+            raise _failed(error) from error
+        found = answer["Addresses"][0]
+        if not found.get("AssociationId"):
+            return None
+        return Association(
+            association_id=found["AssociationId"],
+            interface_id=found.get("NetworkInterfaceId", ""),
+            private_ip=found.get("PrivateIpAddress", ""),
+        )
+
+
+class Ec2Inventory:
+    """Implements `ports.Inventory`. EC2's errors are raised as they are: nothing was registered."""
+
+    def __init__(self, client: EC2Client) -> None:
+        self._client = client
+
+    def node(self, instance_id: str) -> tuple[str, Node] | None:
+        """One DescribeInstances. An unknown or terminated instance has no cluster."""
+        try:
+            answer = self._client.describe_instances(InstanceIds=[instance_id])
+        except ClientError as error:
+            if error.response["Error"]["Code"].startswith("InvalidInstanceID"):
+                return None
+            raise
+        instance = answer["Reservations"][0]["Instances"][0]
+        tags = _tags(instance.get("Tags", []))
+        cluster_id = tags.get(TAG_CLUSTER)
+        interfaces = instance.get("NetworkInterfaces", [])
+        if not cluster_id or not interfaces:
+            return None
+        interface = _interface(interfaces, tags.get(TAG_INTERFACE))
+        priority = tags.get(TAG_PRIORITY, "0")
+        return cluster_id, Node(
+            instance_id=instance_id,
+            interface_id=interface["NetworkInterfaceId"],
+            private_ip=interface["PrivateIpAddress"],
+            priority=int(priority) if priority.isdecimal() else 0,
+            nofailover=tags.get(TAG_NOFAILOVER, "").lower() in ("true", "yes", "1"),
+        )
+
+    def addresses(self, cluster_id: str) -> tuple[Address, ...]:
+        """One DescribeAddresses by tag."""
+        answer = self._client.describe_addresses(
+            Filters=[{"Name": f"tag:{TAG_CLUSTER}", "Values": [cluster_id]}]
+        )
+        return tuple(
+            Address(
+                resource=_tags(found.get("Tags", [])).get(TAG_RESOURCE, DEFAULT_RESOURCE),
+                allocation_id=found["AllocationId"],
+                public_ip=found["PublicIp"],
+                association_id=found.get("AssociationId") or None,
+                interface_id=found.get("NetworkInterfaceId") or None,
+            )
+            for found in answer["Addresses"]
+        )
+
+
+def _interface(
+    interfaces: Sequence[InstanceNetworkInterfaceTypeDef], wanted: str | None
+) -> InstanceNetworkInterfaceTypeDef:
+    """The interface that the instance's tag names, else the primary one."""
+    for interface in interfaces:
+        if interface["NetworkInterfaceId"] == wanted:
+            return interface
+    return min(interfaces, key=lambda i: i.get("Attachment", {}).get("DeviceIndex", 0))
+
+
+def _tags(tags: Sequence[TagTypeDef]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def _failed(error: ClientError | BotoCoreError) -> MoveFailedError:
+    if isinstance(error, ClientError):
+        return MoveFailedError(error.response["Error"]["Code"], str(error))
+    return MoveFailedError(type(error).__name__, str(error))

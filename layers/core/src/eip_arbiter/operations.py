@@ -1,0 +1,189 @@
+"""The operator's verbs: what a manual invoke of `functions/operate` can ask for.
+
+Requests are plain JSON; a request that cannot be carried out raises `RefusedError` with the reason
+and changes nothing. `events/invoke/` has a sample of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eip_contract.fields import NAME, Problems
+
+from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.decision import decide
+from eip_arbiter.decision.case import Case
+from eip_arbiter.decision.snapshot import Address, Node, Order, Phase, Snapshot
+
+ORDER_MS = 600_000
+"""How long an order stands until its target claims: ten minutes, a person's attention span."""
+
+
+class RefusedError(Exception):
+    """A request that was not carried out; the message is for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverRequest:
+    """`target` is a Pacemaker node name or an instance id."""
+
+    cluster: str
+    resource: str
+    target: str
+    force: bool
+    request_id: str
+
+
+def operate(arbiter: Arbiter, payload: Any, invocation_id: str) -> dict[str, Any]:
+    """Carries out one verb and answers it.
+
+    Raises:
+        RefusedError: for an unknown verb, a malformed request, or one that is not to be carried
+            out.
+    """
+    verbs: dict[str, Callable[[], dict[str, Any]]] = {
+        "status": lambda: status(arbiter, payload),
+        "failover": lambda: failover(arbiter, payload, invocation_id),
+    }
+    verb = payload.get("verb") if isinstance(payload, dict) else None
+    if not isinstance(verb, str) or verb not in verbs:
+        raise RefusedError(f"the verb is none of {', '.join(sorted(verbs))}")
+    return verbs[verb]()
+
+
+def status(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Who holds each address, whether each node speaks, and what the rules say right now."""
+    problems = Problems()
+    cluster = problems.text("cluster", payload.get("cluster"), NAME)
+    _refuse(problems)
+    snapshot = _read(arbiter, cluster)
+    now = arbiter.clock()
+    return {
+        "cluster": cluster,
+        "version": snapshot.version,
+        "addresses": [
+            _address_status(arbiter, snapshot, address, now)
+            for address in snapshot.addresses.values()
+        ],
+        "nodes": [_node_status(node, now) for node in snapshot.nodes.values()],
+    }
+
+
+def failover(arbiter: Arbiter, payload: Mapping[str, Any], invocation_id: str) -> dict[str, Any]:
+    """Moves an address now, and pins it until the target claims it or the order expires.
+
+    Idempotent by request id: asked again, it answers what became of the first one.
+    """
+    request = _failover_request(payload, invocation_id)
+    snapshot = _read(arbiter, request.cluster)
+    address = snapshot.addresses.get(request.resource)
+    if address is None:
+        raise RefusedError(f"{request.cluster} has no address for {request.resource!r}")
+    target = snapshot.node_named(request.target)
+    if target is None:
+        raise RefusedError(f"{request.cluster} has no node {request.target!r}")
+    started_ms = arbiter.clock()
+    before = address
+    if address.order is None or address.order.id != request.request_id:
+        if address.holder == target.instance_id and address.phase is Phase.SETTLED:
+            raise RefusedError(f"{target.name} holds {address.public_ip} already")
+        unfit = Case(snapshot, address, arbiter.policy, started_ms).unfit(target)
+        if unfit and not request.force:
+            raise RefusedError(f"{target.name} {unfit}; `force` would send the address there")
+        order = Order(
+            id=request.request_id,
+            target=target.instance_id,
+            force=request.force,
+            issued_at_ms=started_ms,
+            until_ms=started_ms + ORDER_MS,
+        )
+        after = arbiter.on_order(snapshot, request.resource, order)
+        if after is None:
+            raise RefusedError("the state changed meanwhile and nothing was done; ask again")
+        snapshot, address = after, after.addresses[request.resource]
+    done = address.holder == target.instance_id and address.phase is Phase.SETTLED
+    return {
+        "outcome": "moved" if done else "accepted",
+        "order": request.request_id,
+        "from": snapshot.nodes[before.holder].name if before.holder else None,
+        "to": target.name,
+        "term": address.term,
+        "rule": address.rule,
+        "duration_ms": arbiter.clock() - started_ms,
+        "sentence": _failover_sentence(address, target, done=done),
+    }
+
+
+def _failover_sentence(address: Address, target: Node, *, done: bool) -> str:
+    it = f"{address.public_ip} ({address.resource})"
+    if done:
+        return (
+            f"{it} is on {target.name} under term {address.term}; "
+            "it stays there until Pacemaker followed or the order expires"
+        )
+    return f"the order stands, but {it} is not on {target.name} yet; later reports carry it on"
+
+
+def _failover_request(payload: Mapping[str, Any], invocation_id: str) -> FailoverRequest:
+    problems = Problems()
+    request = FailoverRequest(
+        cluster=problems.text("cluster", payload.get("cluster"), NAME),
+        resource=problems.text("resource", payload.get("resource", "eip"), NAME),
+        target=problems.text("target", payload.get("target"), NAME),
+        force=problems.flag("force", payload.get("force", False)),
+        request_id=problems.text("request_id", payload.get("request_id", invocation_id), NAME),
+    )
+    _refuse(problems)
+    return request
+
+
+def _refuse(problems: Problems) -> None:
+    if problems.found:
+        raise RefusedError("; ".join(problems.found))
+
+
+def _read(arbiter: Arbiter, cluster: str) -> Snapshot:
+    snapshot = arbiter.store.read(cluster)
+    if snapshot is None:
+        raise RefusedError(f"no cluster {cluster!r} is known: none of its nodes has reported")
+    return snapshot
+
+
+def _address_status(
+    arbiter: Arbiter, snapshot: Snapshot, address: Address, now_ms: int
+) -> dict[str, Any]:
+    decision = decide(snapshot, address.resource, arbiter.policy, now_ms)
+    holder = snapshot.nodes.get(address.holder) if address.holder else None
+    return {
+        "resource": address.resource,
+        "public_ip": address.public_ip,
+        "holder": holder.name if holder else None,
+        "holder_instance": address.holder,
+        "term": address.term,
+        "phase": address.phase.value,
+        "granted_by": address.rule,
+        "order": address.order.id if address.order else None,
+        "split_brain": address.refusal is not None,
+        "now": {"rule": decision.rule, "sentence": decision.sentence},
+    }
+
+
+def _node_status(node: Node, now_ms: int) -> dict[str, Any]:
+    report = node.report
+    if report is None:
+        return {"node": node.name, "instance": node.instance_id, "report": None}
+    return {
+        "node": node.name,
+        "instance": node.instance_id,
+        "report": f"{report.incarnation}.{report.seq}",
+        "report_age_ms": now_ms - report.received_at_ms,
+        "pacemaker": report.pacemaker_state,
+        "quorate": report.quorate,
+        "members": list(report.members),
+        "suspects": sorted(report.suspects),
+        "resources": {name: state.state for name, state in report.resources.items()},
+        "failing": list(report.failing),
+        "ec2": node.ec2.state if node.ec2 else None,
+    }

@@ -1,0 +1,148 @@
+"""What the arbitration needs from the outside, as protocols, and the outcomes they can have.
+
+An outcome that is no failure of the program (a stale report, a lost race) is a type, not an
+exception. `MoveFailedError` is caught by `arbitration`, since a failed move has to be told and left
+for the next report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from eip_contract.report import NodeReport
+
+from eip_arbiter.decision.outcome import ReportSeen
+from eip_arbiter.decision.snapshot import Address, Node, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The report is in the state; `snapshot` is the state right after."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class StaleReport:
+    """A report at least as new is known already: this one is old, doubled or replayed."""
+
+    incarnation: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """The cluster, or this node in it, is not in the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The change is in the state; `snapshot` is the state right after."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class LostRace:
+    """Somebody else changed what the change rested on; nothing was written.
+
+    Not an error: whoever won has the newer snapshot and decides on it.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One line of a cluster's history; written again under the same key, it stays one line."""
+
+    cluster_id: str
+    resource: str
+    term: int
+    at_ms: int
+    kind: str
+    sentence: str
+    evidence: str
+
+
+class Store(Protocol):
+    """The state of clusters. Every write is conditional; every read is of one whole item."""
+
+    def record_report(
+        self, report: NodeReport, received_at_ms: int
+    ) -> Recorded | StaleReport | Unregistered:
+        """Keeps a report if it is newer than the node's last one."""
+        ...
+
+    def record_instance_state(self, instance_id: str, state: str, at_ms: int) -> Snapshot | None:
+        """Keeps EC2's word about an instance; None if the instance belongs to no cluster."""
+        ...
+
+    def read(self, cluster_id: str) -> Snapshot | None:
+        """The newest state of a cluster, None if it is not registered."""
+        ...
+
+    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
+        """Adds or refreshes a node; adds the addresses that are not known yet."""
+        ...
+
+    def commit(
+        self,
+        snapshot: Snapshot,
+        address: Address,
+        rested_on: tuple[ReportSeen, ...],
+    ) -> Committed | LostRace:
+        """Writes an address if the version and the reports are still those of the snapshot."""
+        ...
+
+    def settle(self, snapshot: Snapshot, address: Address) -> Committed | LostRace:
+        """Writes where EC2 has the address, if its term is still the one in force and moving."""
+        ...
+
+    def append_history(self, entry: HistoryEntry) -> None:
+        """Adds a line to the history."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """Where EC2 has an Elastic IP."""
+
+    association_id: str
+    interface_id: str
+    private_ip: str
+
+
+class MoveFailedError(Exception):
+    """EC2 refused or did not answer in time; `code` is EC2's, or the client's own error class."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class ElasticIps(Protocol):
+    """The three calls on Elastic IPs. Each raises `MoveFailedError`."""
+
+    def associate(self, allocation_id: str, interface_id: str, private_ip: str) -> str:
+        """Puts the address there in one call, wherever it was; returns the association id."""
+        ...
+
+    def disassociate(self, association_id: str) -> None:
+        """Removes this association only; one that is gone already is no error."""
+        ...
+
+    def locate(self, allocation_id: str) -> Association | None:
+        """Where the address is now."""
+        ...
+
+
+class Inventory(Protocol):
+    """What AWS itself says of instances and addresses, by their tags."""
+
+    def node(self, instance_id: str) -> tuple[str, Node] | None:
+        """The cluster that the instance is tagged for and its facts; None without the tag."""
+        ...
+
+    def addresses(self, cluster_id: str) -> tuple[Address, ...]:
+        """The addresses that are tagged for the cluster, with their present associations."""
+        ...

@@ -1,0 +1,74 @@
+"""A function's settings: read once from the environment, checked together, frozen.
+
+Also the clients' time-outs, since the timing rule is checked against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from botocore.config import Config
+
+from eip_arbiter.decision.policy import Policy
+
+EC2_ATTEMPTS, EC2_CONNECT_SECONDS, EC2_READ_SECONDS = 2, 1, 2
+_BACKOFF_SECONDS = 1
+EC2_CALL_MS = 1000 * (EC2_ATTEMPTS * (EC2_CONNECT_SECONDS + EC2_READ_SECONDS) + _BACKOFF_SECONDS)
+"""The longest that one EC2 call with its retries can take; the first backoff is below 1 s."""
+
+EC2_CONFIG = Config(
+    connect_timeout=EC2_CONNECT_SECONDS,
+    read_timeout=EC2_READ_SECONDS,
+    retries={"mode": "standard", "total_max_attempts": EC2_ATTEMPTS},
+)
+DYNAMODB_CONFIG = Config(
+    connect_timeout=1,
+    read_timeout=1,
+    retries={"mode": "standard", "total_max_attempts": 2},
+)
+
+_SECONDS = {
+    "ANSWER_SECONDS": "answer_ms",
+    "MOVE_SECONDS": "move_ms",
+    "RELEASE_SECONDS": "release_ms",
+    "DRIFT_SECONDS": "drift_ms",
+    "START_TIMEOUT_SECONDS": "start_timeout_ms",
+    "FUNCTION_TIMEOUT_SECONDS": "function_timeout_ms",
+}
+
+
+class SettingsError(RuntimeError):
+    """The function cannot start; the message lists every problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a function is deployed with."""
+
+    table_name: str
+    policy: Policy
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Reads and checks the environment of a function.
+
+    Raises:
+        SettingsError: with all problems in one message.
+    """
+    problems = []
+    table_name = environment.get("TABLE_NAME", "")
+    if not table_name:
+        problems.append("TABLE_NAME is not set")
+    times = {}
+    for name, field in _SECONDS.items():
+        raw = environment.get(name, "")
+        if raw.isascii() and raw.isdigit():
+            times[field] = int(raw) * 1000
+        else:
+            problems.append(f"{name} is {raw!r}, not a whole number of seconds")
+    policy = Policy(ec2_call_ms=EC2_CALL_MS, **times)
+    problems += policy.problems()
+    if problems:
+        raise SettingsError("the settings do not hold: " + "; ".join(problems))
+    return Settings(table_name, policy)

@@ -1,0 +1,184 @@
+"""The state item's shape: snapshot to item and back. Only the DynamoDB store imports this.
+
+Keys that nodes read are the contract's; the others are named here. They are short because a
+two-node item has to stay below 1 KB, one write unit; what is empty is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eip_contract import state_item as key
+from eip_contract.report import OrderProgress, ResourceState
+
+from eip_arbiter.decision.snapshot import (
+    Address,
+    Ec2Evidence,
+    LastReport,
+    Node,
+    Order,
+    Phase,
+    Refusal,
+    Snapshot,
+)
+
+ALARMS = "al"
+EVIDENCE = "e"
+
+
+def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
+    """The snapshot of a plain item."""
+    reports, alarms, evidence = item[key.REPORTS], item[ALARMS], item[EVIDENCE]
+    nodes = {
+        instance: Node(
+            instance_id=instance,
+            interface_id=raw["e"],
+            private_ip=raw["ip"],
+            priority=raw.get("p", 0),
+            nofailover=raw.get("x", False),
+            report=_to_report(reports[instance]) if instance in reports else None,
+            alarm_since_ms=alarms.get(instance),
+            ec2=_to_evidence(evidence.get(instance)),
+        )
+        for instance, raw in item[key.MEMBERS].items()
+    }
+    addresses = {name: _to_address(name, raw) for name, raw in item[key.ADDRESSES].items()}
+    return Snapshot(cluster_id, item[key.VERSION], nodes, addresses)
+
+
+def from_node(node: Node) -> dict[str, Any]:
+    """The registered facts of a node."""
+    raw: dict[str, Any] = {"e": node.interface_id, "ip": node.private_ip}
+    if node.priority:
+        raw["p"] = node.priority
+    if node.nofailover:
+        raw["x"] = True
+    return raw
+
+
+def from_report(report: LastReport) -> dict[str, Any]:
+    """A report's record."""
+    raw: dict[str, Any] = {
+        key.INCARNATION: report.incarnation,
+        key.SEQ: report.seq,
+        key.NODE_NAME: report.node_name,
+        "t": report.received_at_ms,
+        "w": report.next_report_within_ms,
+        "p": report.pacemaker_state,
+        "q": report.quorate,
+        "qm": report.quorum_mode,
+        "m": list(report.members),
+        "k": {name: [r.state, r.for_ms] for name, r in report.resources.items()},
+    }
+    optional: dict[str, Any] = {
+        "u": dict(report.suspects),
+        "a": list(report.awaiting),
+        "f": list(report.failing),
+    }
+    raw.update({name: value for name, value in optional.items() if value})
+    if report.public_ips is not None:
+        raw["ips"] = list(report.public_ips)
+    if report.order is not None:
+        raw["o"] = [report.order.id, report.order.state, report.order.detail]
+    return raw
+
+
+def _to_report(raw: Mapping[str, Any]) -> LastReport:
+    return LastReport(
+        received_at_ms=raw["t"],
+        incarnation=raw[key.INCARNATION],
+        seq=raw[key.SEQ],
+        next_report_within_ms=raw["w"],
+        node_name=raw[key.NODE_NAME],
+        pacemaker_state=raw["p"],
+        quorate=raw["q"],
+        quorum_mode=raw["qm"],
+        members=tuple(raw["m"]),
+        suspects=raw.get("u", {}),
+        resources={name: ResourceState(*pair) for name, pair in raw["k"].items()},
+        awaiting=tuple(raw.get("a", ())),
+        failing=tuple(raw.get("f", ())),
+        public_ips=tuple(raw["ips"]) if "ips" in raw else None,
+        order=OrderProgress(*raw["o"]) if "o" in raw else None,
+    )
+
+
+def from_evidence(evidence: Ec2Evidence) -> dict[str, Any]:
+    """EC2's word about an instance."""
+    return {"s": evidence.state, "t": evidence.at_ms, "i": evidence.incarnation}
+
+
+def _to_evidence(raw: Mapping[str, Any] | None) -> Ec2Evidence | None:
+    return None if raw is None else Ec2Evidence(raw["s"], raw["t"], raw["i"])
+
+
+def from_address(address: Address) -> dict[str, Any]:
+    """An address with the grant in force."""
+    raw: dict[str, Any] = {
+        "al": address.allocation_id,
+        key.PUBLIC_IP: address.public_ip,
+        key.TERM: address.term,
+        key.PHASE: address.phase.value,
+    }
+    optional: dict[str, Any] = {
+        key.HOLDER: address.holder,
+        "as": address.association_id,
+        "e": address.interface_id,
+        "d": address.deadline_ms,
+        "ch": address.changed_at_ms,
+        "r": address.rule,
+        key.ORDER: address.order and from_order(address.order),
+        key.REFUSAL: address.refusal and _from_refusal(address.refusal),
+    }
+    raw.update({name: value for name, value in optional.items() if value})
+    return raw
+
+
+def _to_address(resource: str, raw: Mapping[str, Any]) -> Address:
+    return Address(
+        resource=resource,
+        allocation_id=raw["al"],
+        public_ip=raw[key.PUBLIC_IP],
+        holder=raw.get(key.HOLDER),
+        term=raw[key.TERM],
+        phase=Phase(raw[key.PHASE]),
+        association_id=raw.get("as") or None,
+        interface_id=raw.get("e") or None,
+        deadline_ms=raw.get("d", 0),
+        changed_at_ms=raw.get("ch", 0),
+        rule=raw.get("r", ""),
+        order=_to_order(raw.get(key.ORDER)),
+        refusal=_to_refusal(raw.get(key.REFUSAL)),
+    )
+
+
+def from_order(order: Order) -> dict[str, Any]:
+    """A standing order."""
+    return {
+        key.ORDER_ID: order.id,
+        key.ORDER_TARGET: order.target,
+        key.ORDER_UNTIL: order.until_ms,
+        "f": order.force,
+        "at": order.issued_at_ms,
+    }
+
+
+def _to_order(raw: Mapping[str, Any] | None) -> Order | None:
+    if raw is None:
+        return None
+    return Order(
+        id=raw[key.ORDER_ID],
+        target=raw[key.ORDER_TARGET],
+        force=raw["f"],
+        issued_at_ms=raw["at"],
+        until_ms=raw[key.ORDER_UNTIL],
+    )
+
+
+def _from_refusal(refusal: Refusal) -> dict[str, Any]:
+    return {key.REFUSED_CLAIMANT: refusal.claimant, "at": refusal.at_ms}
+
+
+def _to_refusal(raw: Mapping[str, Any] | None) -> Refusal | None:
+    return None if raw is None else Refusal(raw[key.REFUSED_CLAIMANT], raw["at"])

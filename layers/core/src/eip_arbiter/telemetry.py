@@ -1,0 +1,92 @@
+"""What is told: one plain sentence a decision in the log, and a metric where something happened.
+
+A calm heartbeat tells nothing, so that it costs nothing. Metrics are written on events only, with
+the cluster as their one dimension: a custom metric is paid by the hour in which it has data.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+
+class Telemetry(Protocol):
+    """Where a decision leaves its sentence. `fields` are flat, for machines."""
+
+    def decided(self, rule: str, sentence: str, **fields: Any) -> None:
+        """A decision that changed something, or refused something for the first time."""
+        ...
+
+    def kept(self, rule: str, sentence: str, **fields: Any) -> None:
+        """A decision that changed nothing although something is going on."""
+        ...
+
+    def count(self, metric: str, cluster_id: str, value: float = 1) -> None:
+        """Adds to a metric of the cluster."""
+        ...
+
+    def rejected(self, reason: str, sentence: str, **fields: Any) -> None:
+        """An input that changed no state."""
+        ...
+
+    def failed(self, sentence: str, **fields: Any) -> None:
+        """Something that a person has to look at if it stays."""
+        ...
+
+
+ALARMING = frozenset({"MoveFailed", "SplitBrain"})
+"""Metrics that an alarm watches: an alarm cannot search over clusters, so they count twice."""
+
+
+class PowertoolsTelemetry:
+    """Structured log lines and embedded metrics: no AWS call, CloudWatch reads them off the log."""
+
+    def __init__(self, stack: str) -> None:
+        self._logger = Logger(service="eip-arbiter")
+        self._stack = stack
+
+    def decided(self, rule: str, sentence: str, **fields: Any) -> None:
+        """One line at INFO."""
+        self._logger.info(sentence, rule=rule, **fields)
+
+    def kept(self, rule: str, sentence: str, **fields: Any) -> None:
+        """One line at INFO: it is said in an alarm only, so it is rare."""
+        self._logger.info(sentence, rule=rule, **fields)
+
+    def count(self, metric: str, cluster_id: str, value: float = 1) -> None:
+        """One embedded metric of the cluster, and one of the stack where an alarm needs it."""
+        self._write(metric, value, "Cluster", cluster_id)
+        if metric in ALARMING:
+            self._write(metric, value, "Stack", self._stack)
+
+    def rejected(self, reason: str, sentence: str, **fields: Any) -> None:
+        """One line at WARNING; counted by reason only, since a forged name must not be counted."""
+        self._logger.warning(sentence, reason=reason, **fields)
+        self._write("RejectedReports", 1, "Reason", reason)
+
+    def refused(self, sentence: str) -> None:
+        """One line at WARNING: an operator's request was not carried out."""
+        self._logger.warning(sentence)
+
+    def failed(self, sentence: str, **fields: Any) -> None:
+        """One line at ERROR."""
+        self._logger.error(sentence, **fields)
+
+    def _write(self, metric: str, value: float, dimension: str, of: str) -> None:
+        unit = MetricUnit.Milliseconds if metric.endswith("Time") else MetricUnit.Count
+        with single_metric(
+            name=metric,
+            unit=unit,
+            value=value,
+            namespace=f"EipArbiter/{self._stack}",
+            default_dimensions={dimension: of},
+        ):
+            pass
+
+
+def now_ms() -> int:
+    """The arbiter's clock: milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
