@@ -10,7 +10,6 @@ import logging
 import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
@@ -29,6 +28,7 @@ from lab.embedded.wire import Reply, Request, WireError, access_key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from lab.embedded.corrections import Place
     from lab.embedded.runtime import FunctionSpec, Invocation
@@ -49,8 +49,8 @@ class EmbeddedAws:
         port: The port; 0 takes a free one.
         parameters: The template's parameters.
         stack_name: The stack's name.
-        async_retry_seconds: The waits before the retries of a failed asynchronous event. Lambda waits
-            one minute and then two; shorter waits keep a demonstration short.
+        async_retry_seconds: The waits before the retries of a failed asynchronous event. Lambda
+            waits one minute and then two; shorter waits keep a demonstration short.
     """
 
     region = REGION
@@ -169,8 +169,8 @@ class EmbeddedAws:
     def set_instance_state(self, instance_id: str, state: str) -> None:
         """Bring an instance into one state, and let EC2 say so on the default bus.
 
-        "stopped", "terminated" and "running" come with the transitional state before them, where the
-        instance is not in it already.
+        "stopped", "terminated" and "running" come with the transitional state before them, unless
+        the instance is in a transitional state already.
         """
         backend: Any = ec2_backends[self.account_id][self.region]
         with simulated.lock_of("ec2"):

@@ -70,7 +70,8 @@ def install(listener: Listener | None) -> None:
     global _listener, _numbers  # noqa: PLW0603 - moto's backends are global to the process as well
     _listener = listener or _SILENT
     _numbers = itertools.count()
-    eip_models.random_ip = _documentation_ip
+    models: Any = eip_models
+    models.random_ip = _documentation_ip
     ElasticIPAddresses.associate_address = _associate_response  # type: ignore[method-assign]
     ElasticAddressBackend.disassociate_address = _disassociate  # type: ignore[method-assign]
     ElasticAddressBackend.release_address = _release  # type: ignore[method-assign]
@@ -92,9 +93,9 @@ def place_of(eip: Any) -> Place:
 
 
 def _documentation_ip() -> str:
-    """Moto hands out 127.x as Elastic IPs; these ranges are reserved for documentation (RFC 5737)."""
+    """Moto hands out 127.x as Elastic IPs; these ranges are for documentation (RFC 5737)."""
     number = next(_numbers)
-    if number >= 2 * 254:  # noqa: PLR2004
+    if number >= 2 * 254:
         raise EC2ClientError("AddressLimitExceeded", "The embedded AWS has 508 addresses.")
     return f"{('203.0.113', '198.51.100')[number // 254]}.{number % 254 + 1}"
 

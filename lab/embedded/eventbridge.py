@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import logging
 import random
 import time
 import uuid
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     Event = dict[str, Any]
 
+_LOG = logging.getLogger(__name__)
 MAX_ENTRIES = 10
 MAX_BYTES = 256 * 1024
 _TARGET_FIELDS = {"Id", "Arn", "DeadLetterConfig", "RetryPolicy", "Input"}
@@ -35,8 +37,8 @@ _TARGET_FIELDS = {"Id", "Arn", "DeadLetterConfig", "RetryPolicy", "Input"}
 class Tampering:
     """What happens to deliveries while it is in force; `clear()` ends it.
 
-    `drop` and `duplicate` are probabilities; `delay_seconds` is a range drawn from for each delivery,
-    so that a range also reorders. `hits` counts what was done.
+    `drop` and `duplicate` are probabilities; `delay_seconds` is a range that is drawn from for each
+    delivery, so that it also reorders. `hits` counts what was done.
     """
 
     drop: float
@@ -118,7 +120,7 @@ class EventBridge:
         """Answer what moto does not do, or does wrong; None leaves the call to moto.
 
         Raises:
-            WireError: The request is one that EventBridge refuses, or that this engine cannot carry.
+            WireError: EventBridge would refuse the request, or this engine cannot carry it.
         """
         body = json.loads(request.body or b"{}")
         match request.operation:
@@ -217,25 +219,18 @@ class EventBridge:
         return delays
 
     def _deliver(self, rule_arn: str, target: Mapping[str, Any], event: Event) -> None:
-        payload = target.get("Input") or json.dumps(event)
-        try:
-            if target["Arn"].split(":")[2] == "sqs":
-                self._send_to_queue(target["Arn"], payload, {})
-                return
-            function = self._functions.get(target["Arn"])
-            if not function.may_be_invoked_by("events.amazonaws.com", rule_arn):
-                raise WireError("NO_PERMISSIONS", f"{rule_arn} may not invoke {target['Arn']}")
-            self._functions.invoke_async(target["Arn"], payload.encode())
-        except WireError as error:
-            queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
-            if queue_arn:
-                attributes = {
-                    "RULE_ARN": rule_arn,
-                    "TARGET_ARN": target["Arn"],
-                    "ERROR_CODE": error.code,
-                    "ERROR_MESSAGE": error.message,
-                }
-                self._send_to_queue(queue_arn, json.dumps(event), attributes)
+        payload, arn = target.get("Input") or json.dumps(event), target["Arn"]
+        if arn.split(":")[2] == "sqs":
+            self._send_to_queue(arn, payload, {})
+            return
+        problem = self._functions.refusal(arn, "events.amazonaws.com", rule_arn)
+        if problem is None:
+            self._functions.invoke_async(arn, payload.encode())
+            return
+        _LOG.warning("event %s is not delivered to %s: %s", event["id"], arn, problem)
+        if queue_arn := target.get("DeadLetterConfig", {}).get("Arn"):
+            attributes = {"RULE_ARN": rule_arn, "TARGET_ARN": arn, "ERROR_CODE": problem}
+            self._send_to_queue(queue_arn, json.dumps(event), attributes)
 
 
 def entry_bytes(entry: Mapping[str, Any]) -> int:

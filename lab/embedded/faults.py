@@ -37,6 +37,12 @@ class Fault:
     hits: int = 0
     ended: threading.Event = dataclasses.field(default_factory=threading.Event)
 
+    def answer_to(self, service: str) -> tuple[str, int]:
+        """Return the code and the HTTP status that a call to a service is answered with."""
+        if self.mode == "throttle":
+            return THROTTLE_CODES.get(service, THROTTLE_DEFAULT)
+        return self.code, self.status
+
     def clear(self) -> None:
         """End the fault; calls that hang in it lose their connection."""
         self.ended.set()
@@ -65,9 +71,9 @@ class FaultSwitch:
 
         Args:
             mode: "refuse" resets the connection before anything is done; "blackhole" never answers;
-                "error" answers `code` with HTTP `status`; "throttle" answers as the service does when
-                it throttles; "slow" waits `seconds` and then does it; "lost_reply" does it, then resets
-                the connection.
+                "error" answers `code` with HTTP `status`; "throttle" answers as the service does
+                when it throttles; "slow" waits `seconds` and then does it; "lost_reply" does it,
+                then resets the connection.
             principal: Who calls, as in the journal.
             service: As in the journal, for example "ec2".
             operation: As in the journal, for example "AssociateAddress".

@@ -1,4 +1,4 @@
-"""Lambda's service around the environments: pools, concurrency, asynchronous invocation, the API."""
+"""Lambda around its environments: pools, concurrency, asynchronous invocation and the API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from lab.embedded.runtime import Environment, FunctionSpec, Invocation, LogLine
+from lab.embedded.runtime import Environment, FunctionSpec, Invocation
 from lab.embedded.wire import Reply, Request, WireError
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     SendToQueue = Callable[[str, str, Mapping[str, str]], None]
 
-THROTTLE_BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+THROTTLE_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Lambda backs off "from 1 second to a maximum of 5 minutes" for a throttled asynchronous event."""
 
 
-class Throttled(Exception):
+class ThrottledError(Exception):
     """The function's reserved concurrency is used up."""
 
 
@@ -104,12 +104,12 @@ class Function:
         """Run one invocation in an idle environment, or in a new one.
 
         Raises:
-            Throttled: The reserved concurrency is used up.
+            ThrottledError: The reserved concurrency is used up.
         """
         with self._lock:
             limit = self.spec.reserved_concurrency
             if limit is not None and len(self._busy) >= limit:
-                raise Throttled(self.spec.name)
+                raise ThrottledError(self.spec.name)
             self._idle = [e for e in self._idle if e.alive]
             cold = not self._idle
             environment = Environment(self.spec, self._variables) if cold else self._idle.pop()
@@ -138,10 +138,6 @@ class Function:
         """End every environment."""
         for environment in self.environments():
             environment.kill()
-
-    def may_be_invoked_by(self, principal: str, source_arn: str) -> bool:
-        """Tell whether the function's resource policy lets an AWS service invoke it."""
-        return (principal, source_arn) in self.permissions or (principal, "") in self.permissions
 
 
 class Functions:
@@ -178,6 +174,14 @@ class Functions:
                 return function
         raise WireError("ResourceNotFoundException", f"Function not found: {name}", 404)
 
+    def refusal(self, arn: str, principal: str, source_arn: str) -> str | None:
+        """Tell why an AWS service may not invoke a function: no such function, or no permission."""
+        function = next((f for f in self.by_name.values() if f.spec.arn == arn), None)
+        if function is None:
+            return "RESOURCE_NOT_FOUND"
+        allowed = {(principal, source_arn), (principal, "")} & set(function.permissions)
+        return None if allowed else "NO_PERMISSIONS"
+
     def invoke(self, name: str, payload: bytes) -> Invocation:
         """Invoke and wait.
 
@@ -187,7 +191,7 @@ class Functions:
         function = self.get(name)
         try:
             invocation = function.invoke(payload)
-        except Throttled as error:
+        except ThrottledError as error:
             raise WireError("TooManyRequestsException", "Rate Exceeded.", 429) from error
         self.invocations.append(invocation)
         for subscriber in list(self._subscribers):
@@ -195,7 +199,7 @@ class Functions:
         return invocation
 
     def invoke_async(self, name: str, payload: bytes) -> None:
-        """Queue an event for a function; Lambda's retries and its destination for failures follow."""
+        """Queue an event for a function; retries and the destination for failures follow."""
         function, since = self.get(name), time.monotonic()
         self._later.run(0.0, lambda: self._attempt(function, payload, since, 0, 0))
 
@@ -206,8 +210,8 @@ class Functions:
         try:
             invocation = self.invoke(function.spec.arn, payload)
         except WireError:
-            steps = THROTTLE_BACKOFF_SECONDS
-            wait, throttles = steps[min(throttles, len(steps) - 1)], throttles + 1
+            throttles += 1
+            wait = THROTTLE_SECONDS[min(throttles, len(THROTTLE_SECONDS)) - 1]
             error: dict[str, Any] = {"errorType": "TooManyRequestsException"}
             exhausted = False
         else:
@@ -215,8 +219,7 @@ class Functions:
                 return
             error, failures = invocation.error, failures + 1
             exhausted = failures > policy.max_retry_attempts
-            steps = tuple(self._retry_seconds)
-            wait = steps[min(failures - 1, len(steps) - 1)]
+            wait = self._retry_seconds[min(failures, len(self._retry_seconds)) - 1]
         if exhausted:
             self._give_up(function, payload, "RetriesExhausted", failures, error)
         elif time.monotonic() + wait - since > policy.max_event_age_seconds:
@@ -322,6 +325,3 @@ def _configuration(spec: FunctionSpec) -> Reply:
         "Environment": {"Variables": dict(spec.environment)},
     }
     return Reply(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
-
-
-__all__ = ["AsyncPolicy", "Function", "Functions", "Later", "LogLine"]

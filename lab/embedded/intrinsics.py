@@ -6,7 +6,9 @@ Pure: looking a reference up is the caller's business. A function that is not kn
 from __future__ import annotations
 
 import base64
+import functools
 import json
+import operator
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,20 @@ if TYPE_CHECKING:
 _PLACEHOLDER = re.compile(r"\$\{(!?)([^}]+)\}")
 NO_VALUE = object()
 """What `AWS::NoValue` resolves to: the property or item that holds it disappears."""
+
+
+# Those whose arguments are resolved first and which need nothing else.
+_PLAIN_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "Fn::Join": lambda a: a[0].join(str(item) for item in a[1]),
+    "Fn::Split": lambda a: a[1].split(a[0]),
+    "Fn::Select": lambda a: a[1][int(a[0])],
+    "Fn::Equals": lambda a: str(a[0]) == str(a[1]),
+    "Fn::And": all,
+    "Fn::Or": any,
+    "Fn::Not": lambda a: not a[0],
+    "Fn::Base64": lambda a: base64.b64encode(a.encode()).decode(),
+    "Fn::ToJsonString": lambda a: json.dumps(a, separators=(",", ":")),
+}
 
 
 class TemplateError(Exception):
@@ -78,49 +94,25 @@ class Resolver:
         except KeyError as error:
             raise TemplateError(f"{what}: there is no such thing") from error
 
-    def _function(self, name: str, argument: Any) -> Any:  # noqa: PLR0911 - one line a function
+    def _function(self, name: str, argument: Any) -> Any:
         match name:
             case "Fn::GetAtt":
-                logical_id, attribute = (
-                    argument.split(".", 1) if isinstance(argument, str) else argument
-                )
-                return self._look_up(
-                    lambda: self._get_att(logical_id, attribute), f"GetAtt {logical_id}.{attribute}"
-                )
+                path = argument.split(".", 1) if isinstance(argument, str) else argument
+                return self._look_up(lambda: self._get_att(*path), f"GetAtt {'.'.join(path)}")
             case "Fn::Sub":
                 return self._sub(argument)
             case "Fn::If":
                 condition, yes, no = argument
                 return self.resolve(yes if self.condition(condition) else no)
             case "Fn::FindInMap":
-                found: Any = self._mappings
-                path = [self.resolve(step) for step in argument]
-                for step in path:
-                    if step not in found:
-                        raise TemplateError(f"Fn::FindInMap {path}: there is no {step!r}")
-                    found = found[step]
-                return found
-        resolved = self.resolve(argument)
-        match name:
-            case "Fn::Join":
-                return resolved[0].join(str(item) for item in resolved[1])
-            case "Fn::Split":
-                return resolved[1].split(resolved[0])
-            case "Fn::Select":
-                return resolved[1][int(resolved[0])]
-            case "Fn::Equals":
-                return str(resolved[0]) == str(resolved[1])
-            case "Fn::And":
-                return all(resolved)
-            case "Fn::Or":
-                return any(resolved)
-            case "Fn::Not":
-                return not resolved[0]
-            case "Fn::Base64":
-                return base64.b64encode(resolved.encode()).decode()
-            case "Fn::ToJsonString":
-                return json.dumps(resolved, separators=(",", ":"))
-        raise TemplateError(f"{name} is not supported by the embedded AWS")
+                keys = [self.resolve(key) for key in argument]
+                return self._look_up(
+                    lambda: functools.reduce(operator.getitem, keys, self._mappings),
+                    f"FindInMap {keys}",
+                )
+        if name not in _PLAIN_FUNCTIONS:
+            raise TemplateError(f"{name} is not supported by the embedded AWS")
+        return _PLAIN_FUNCTIONS[name](self.resolve(argument))
 
     def _sub(self, argument: Any) -> str:
         text, names = (argument, {}) if isinstance(argument, str) else argument

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Call:
     """One AWS API call, told when it ended.
 
-    `outcome` is "ok", an AWS error code, "partial:N" (PutEvents with N failed entries) or "fault:MODE".
+    `outcome` is "ok", an AWS error code, "FunctionError", "partial:N" (PutEvents with N failed
+    entries), or "fault:MODE" where a fault was met.
     """
 
     at: float
@@ -95,7 +96,7 @@ class Journal:
         operation: str = "*",
         outcome: str = "*",
     ) -> list[Call]:
-        """Return the calls that arrived at or after monotonic `since` and match the shell patterns."""
+        """Return the calls since monotonic `since` that match the shell patterns."""
         with self._lock:
             entries = list(self._entries)
         return [

@@ -143,7 +143,7 @@ class Environment:
             self._work.put((headers, payload))
             outcome = self._await("response", self.spec.timeout_seconds, request_id)
         self.used_at = time.monotonic()
-        kind, body = outcome if outcome else ("error", b"{}")
+        kind, body = outcome or ("error", b"{}")
         return Invocation(
             function=self.spec.logical_id,
             request_id=request_id,
@@ -210,7 +210,7 @@ class Environment:
             return False
 
     def _drain(self) -> list[str]:
-        """Return the lines printed so far, once. What was printed before an answer is in the pipe."""
+        """Return the lines printed so far, once; what came before an answer is in the pipe."""
         self._read_pipe()
         with self._log_lock:
             lines, self._lines = self._lines, []
@@ -264,7 +264,7 @@ class _RuntimeHandler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_args: object) -> None:
         pass
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         """Serve `invocation/next`: the first one says that the init phase is over."""
         if not hasattr(self.server, "asked"):
             self.server.asked = True  # type: ignore[attr-defined]
@@ -276,7 +276,7 @@ class _RuntimeHandler(http.server.BaseHTTPRequestHandler):
         headers, payload = work
         self._send(200, payload, headers)
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+    def do_POST(self) -> None:
         """Take a response, an error, or an error of the init phase."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Transfer-Encoding") == "chunked":

@@ -18,7 +18,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from lab.embedded.faults import THROTTLE_CODES, THROTTLE_DEFAULT, Fault, FaultSwitch
+from lab.embedded.faults import Fault, FaultSwitch
 from lab.embedded.journal import Call, Journal
 from lab.embedded.wire import (
     Reply,
@@ -101,8 +101,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         outcome = ""
         reply: Reply | None
         try:
-            if "transfer-encoding" in headers:
-                raise WireError("NotImplemented", "chunked request bodies are not supported", 501)
             request = parse_request(self.command, self.path, headers, body)
             reply, outcome = self._carry_out(request)
         except WireError as error:
@@ -131,29 +129,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _answer  # noqa: N815 - http.server's names
 
     def _carry_out(self, request: Request) -> tuple[Reply | None, str]:
-        """Do the call under the fault it meets. No reply means that the connection is to be reset."""
+        """Do the call under the fault it meets; no reply means: reset the connection."""
         fault = self.server.faults.take(request.principal, request.service, request.operation)
         if fault is None:
             return self.server.dispatch(request), ""
         told = f"fault:{fault.mode}"
-        if fault.mode == "refuse":
-            return None, told
+        if fault.mode == "slow":
+            fault.ended.wait(fault.seconds)
+            return self.server.dispatch(request), ""
+        if fault.mode == "lost_reply":
+            return None, f"{told}:{outcome_of(self.server.dispatch(request))}"
+        if fault.mode in {"error", "throttle"}:
+            code, status = fault.answer_to(request.service)
+            reply = error_reply(request.protocol, code, "A fault set by the lab.", status)
+            return reply, f"{told}:{code}"
         if fault.mode == "blackhole":
             self._hang(fault)
-            return None, told
-        if fault.mode == "error":
-            reply = error_reply(
-                request.protocol, fault.code, "a fault set by the lab", fault.status
-            )
-            return reply, f"{told}:{fault.code}"
-        if fault.mode == "throttle":
-            code, status = THROTTLE_CODES.get(request.service, THROTTLE_DEFAULT)
-            return error_reply(request.protocol, code, "Rate exceeded", status), f"{told}:{code}"
-        if fault.mode == "lost_reply":
-            reply = self.server.dispatch(request)
-            return None, f"{told}:{outcome_of(reply)}"
-        fault.ended.wait(fault.seconds)
-        return self.server.dispatch(request), ""
+        return None, told
 
     def _hang(self, fault: Fault) -> None:
         """Wait until the client gives up, the fault ends or the server closes."""
@@ -173,6 +165,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.close()
         self.wfile.close()
         self.connection.close()
+        raise ConnectionAbortedError("reset by a fault")  # so that http.server lets go of it
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)

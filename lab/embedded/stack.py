@@ -1,8 +1,8 @@
 """Makes the resources of a translated template, as CloudFormation would.
 
 Moto's own CloudFormation is not used: it skips types silently while it says CREATE_COMPLETE, and
-breaks on common references. Here every type is made by a method below, or is in `RECORDED_ONLY` with
-the reason, or stops the deployment.
+breaks on common references. Here every type is made by a function below, or is in `RECORDED_ONLY`
+with the reason, or stops the deployment.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ class Stack:
         properties = self._resolver.resolve(resource.get("Properties", {}))
         maker = _MAKERS.get(resource["Type"], _record)
         try:
-            ref, attributes = maker(_Order(self, self._site, logical_id, resource["Type"], properties))
+            ref, attributes = maker(
+                _Order(self, self._site, logical_id, resource["Type"], properties)
+            )
         except (ClientError, ParamValidationError) as error:
             raise TemplateError(f"{logical_id} ({resource['Type']}): {error}") from error
         made = Made(resource["Type"], ref, attributes, properties)
@@ -156,8 +158,8 @@ class Stack:
     def code_of(self, properties: Mapping[str, Any]) -> tuple[Path, tuple[Path, ...]]:
         """Return a function's code folder and its layers' folders.
 
-        A layer that holds `python/` is laid out for Lambda; else its folder is what a build would copy
-        under `python/`.
+        A layer that holds `python/` is laid out for Lambda; else its folder is what a build would
+        copy under `python/`.
         """
         keys = {
             made.ref: made.properties["Content"]["S3Key"]
@@ -208,7 +210,9 @@ class _Order:
     def only(self, *allowed: str) -> None:
         """Refuse properties that would be ignored."""
         if unknown := set(self.properties) - set(allowed):
-            raise TemplateError(f"{self.logical_id}: {sorted(unknown)} of {self.type} not supported")
+            raise TemplateError(
+                f"{self.logical_id}: {sorted(unknown)} of {self.type} not supported"
+            )
 
     def call(self, service: str, operation: str, **arguments: Any) -> Any:
         """Call the API; texts become numbers and booleans where the API wants those."""
@@ -220,9 +224,7 @@ class _Order:
 
 def _fit(shape: Any, value: Any) -> Any:
     if shape.type_name == "structure" and isinstance(value, dict):
-        return {
-            k: _fit(shape.members[k], v) if k in shape.members else v for k, v in value.items()
-        }
+        return {k: _fit(shape.members[k], v) if k in shape.members else v for k, v in value.items()}
     if shape.type_name == "list" and isinstance(value, list):
         return [_fit(shape.member, item) for item in value]
     if isinstance(value, str):

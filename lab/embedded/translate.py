@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boto3.session import Session
-from samtranslator.model.exceptions import InvalidDocumentException
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
-from samtranslator.yaml_helper import yaml_parse
+from samtranslator.model.exceptions import InvalidDocumentException  # type: ignore[import-untyped]
+from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
+from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from lab.embedded.intrinsics import TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 LOCAL_BUCKET = "local-code"
 """The bucket named in translated templates; it stands for folders on this machine."""
@@ -70,8 +70,8 @@ def translate(
     """Translate a SAM template with its parameters.
 
     Raises:
-        TemplateError: The template, a parameter or one of the template's Rules forbids it; the message
-            names every problem found at that stage.
+        TemplateError: The template, a parameter or one of the template's Rules forbids it; the
+            message names every problem found at that stage.
     """
     source = yaml_parse(path.read_text())
     values = parameter_values(source.get("Parameters", {}), parameters or {})
@@ -159,7 +159,18 @@ def check_rules(rules: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         raise TemplateError("; ".join(broken))
 
 
-def _rule_value(expression: Any, values: Mapping[str, Any]) -> Any:  # noqa: PLR0911
+_RULE_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "Fn::Equals": lambda a: a[0] == a[1],
+    "Fn::Contains": lambda a: a[1] in a[0],
+    "Fn::EachMemberIn": lambda a: set(a[0]) <= set(a[1]),
+    "Fn::EachMemberEquals": lambda a: all(item == a[1] for item in a[0]),
+    "Fn::And": all,
+    "Fn::Or": any,
+    "Fn::Not": lambda a: not a[0],
+}
+
+
+def _rule_value(expression: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(expression, list):
         return [_rule_value(item, values) for item in expression]
     if not isinstance(expression, dict):
@@ -169,23 +180,9 @@ def _rule_value(expression: Any, values: Mapping[str, Any]) -> Any:  # noqa: PLR
         if argument not in values:
             raise TemplateError(f"a rule refers to {argument}, which is no parameter")
         return values[argument]
-    resolved = _rule_value(argument, values)
-    match name:
-        case "Fn::Equals":
-            return resolved[0] == resolved[1]
-        case "Fn::Contains":
-            return resolved[1] in resolved[0]
-        case "Fn::EachMemberIn":
-            return set(resolved[0]) <= set(resolved[1])
-        case "Fn::EachMemberEquals":
-            return all(item == resolved[1] for item in resolved[0])
-        case "Fn::And":
-            return all(resolved)
-        case "Fn::Or":
-            return any(resolved)
-        case "Fn::Not":
-            return not resolved[0]
-    raise TemplateError(f"{name} in Rules is not supported by the embedded AWS")
+    if name not in _RULE_FUNCTIONS:
+        raise TemplateError(f"{name} in Rules is not supported by the embedded AWS")
+    return _RULE_FUNCTIONS[name](_rule_value(argument, values))
 
 
 def _take_code(source: dict[str, Any], folder: Path) -> dict[str, Code]:

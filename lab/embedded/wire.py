@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEY_PREFIX = "LOCALKEY-"
-"""An access key id is this prefix and the principal's name, so that the journal knows who called."""
+"""An access key id is this and the principal's name, so that the journal knows who called."""
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _SERVICE_NAMES = {"monitoring": "cloudwatch"}

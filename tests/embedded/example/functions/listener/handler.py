@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 
 import boto3
@@ -12,10 +13,11 @@ _CONFIG = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts
 _TABLE = boto3.client("dynamodb", config=_CONFIG)
 
 
-def lambda_handler(event: dict, context: object) -> dict:
+def lambda_handler(event: dict, _context: object) -> dict:
     """Do what `detail.do` says."""
     detail = event.get("detail", {})
-    print(json.dumps({"level": "INFO", "message": GREETING, "id": event.get("id", "")}))
+    line = json.dumps({"level": "INFO", "message": GREETING, "id": event.get("id", "")})
+    sys.stdout.write(line + "\n")
     wish = detail.get("do", "write")
     if wish == "raise":
         raise ValueError("as asked")

@@ -1,0 +1,234 @@
+"""The classic environment at the embedded AWS: a VPC, a node in each zone, tagged addresses.
+
+It also keeps each node's metadata file true, from which `lab.embedded.imds` answers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import threading
+from typing import TYPE_CHECKING
+
+from lab.embedded.journal import Entry, Move
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from lab.embedded.cloud import EmbeddedAws
+
+CLUSTER_TAG = "eip-arbiter:cluster"
+RESOURCE_TAG = "eip-arbiter:resource"
+NODE_ROLE = "eip-arbiter-node"
+_IMAGE_ID = "ami-12c6146b"  # one that moto knows; it is never booted
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Node:
+    """One EC2 instance of the cluster.
+
+    `principal` calls AWS for the node. At AWS that would be a session of the role that all nodes
+    share; here each node has an access key of its own, so that the journal tells them apart.
+    """
+
+    name: str
+    instance_id: str
+    arn: str
+    interface_id: str
+    private_ip: str
+    """The primary one."""
+    private_ips: tuple[str, ...]
+    mac: str
+    availability_zone: str
+    principal: str
+    metadata_file: Path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Address:
+    """One Elastic IP and the Pacemaker resource it belongs to."""
+
+    resource: str
+    allocation_id: str
+    public_ip: str
+
+
+class World:
+    """The environment of one cluster, made in `aws` when it is built.
+
+    Args:
+        aws: A running embedded AWS.
+        metadata_dir: Where each node's metadata file is kept.
+        cluster_id: The value of the tag `eip-arbiter:cluster`.
+        node_names: One node each, in zones a, b, c in turn.
+        resources: One address each. The first is for the primary private address of a node; each
+            further one gets a secondary private address on every node.
+        instance_tags: Further tags by node name, for example `eip-arbiter:priority`.
+        metadata_lag_seconds: How late the metadata service tells of a changed association.
+    """
+
+    def __init__(
+        self,
+        aws: EmbeddedAws,
+        metadata_dir: Path,
+        *,
+        cluster_id: str = "demo",
+        node_names: Sequence[str] = ("n1", "n2"),
+        resources: Sequence[str] = ("eip",),
+        instance_tags: Mapping[str, Mapping[str, str]] | None = None,
+        metadata_lag_seconds: float = 0.0,
+    ) -> None:
+        self.cluster_id = cluster_id
+        self.metadata_lag_seconds = metadata_lag_seconds
+        self._aws = aws
+        self._ec2 = aws.client("ec2", "lab")
+        self._lock = threading.Lock()
+        self._versions = itertools.count(1)
+        self._written = 0
+        self._places: dict[str, tuple[str, str, str]] = {}
+        metadata_dir.mkdir(parents=True, exist_ok=True)
+        vpc_id = self._ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        gateway = self._ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        self._ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
+        zones = [f"{aws.region}{letter}" for letter in "abc"]
+        subnets = [
+            self._ec2.create_subnet(
+                VpcId=vpc_id, CidrBlock=f"10.0.{index}.0/24", AvailabilityZone=zone
+            )["Subnet"]["SubnetId"]
+            for index, zone in enumerate(zones)
+        ]
+        self.nodes: dict[str, Node] = {}
+        for index, name in enumerate(node_names):
+            zone = index % len(zones)
+            tags = {"Name": name, CLUSTER_TAG: cluster_id, **(instance_tags or {}).get(name, {})}
+            self.nodes[name] = self._node(
+                name,
+                subnets[zone],
+                [f"10.0.{zone}.{10 + index + 20 * n}" for n in range(max(len(resources), 1))],
+                tags,
+                metadata_dir,
+            )
+        self.addresses = {resource: self._address(resource) for resource in resources}
+        aws.journal.subscribe(self._note)
+        self._write(self._next_version(), dict(self._places))
+
+    def _node(
+        self,
+        name: str,
+        subnet_id: str,
+        private_ips: list[str],
+        tags: Mapping[str, str],
+        metadata_dir: Path,
+    ) -> Node:
+        made = self._ec2.run_instances(
+            ImageId=_IMAGE_ID,
+            MinCount=1,
+            MaxCount=1,
+            InstanceType="t3.micro",
+            SubnetId=subnet_id,
+            PrivateIpAddress=private_ips[0],
+            TagSpecifications=[{"ResourceType": "instance", "Tags": _tags(tags)}],
+        )["Instances"][0]
+        instance_id, attached = made["InstanceId"], made["NetworkInterfaces"][0]
+        self._ec2.modify_instance_attribute(
+            InstanceId=instance_id, SourceDestCheck={"Value": False}
+        )
+        if private_ips[1:]:
+            self._ec2.assign_private_ip_addresses(
+                NetworkInterfaceId=attached["NetworkInterfaceId"],
+                PrivateIpAddresses=private_ips[1:],
+            )
+        return Node(
+            name=name,
+            instance_id=instance_id,
+            arn=f"arn:aws:ec2:{self._aws.region}:{self._aws.account_id}:instance/{instance_id}",
+            interface_id=attached["NetworkInterfaceId"],
+            private_ip=private_ips[0],
+            private_ips=tuple(private_ips),
+            mac=attached["MacAddress"],
+            availability_zone=made["Placement"]["AvailabilityZone"],
+            principal=name,
+            metadata_file=metadata_dir / f"{name}.json",
+        )
+
+    def _address(self, resource: str) -> Address:
+        tags = {CLUSTER_TAG: self.cluster_id, RESOURCE_TAG: resource}
+        made = self._ec2.allocate_address(
+            Domain="vpc",
+            TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": _tags(tags)}],
+        )
+        return Address(resource, made["AllocationId"], made["PublicIp"])
+
+    def associate(self, node: str, resource: str = "eip") -> str:
+        """Put an address on a node, as the operator did before there was an arbiter.
+
+        Returns:
+            The association id.
+        """
+        index = list(self.addresses).index(resource)
+        association_id: str = self._ec2.associate_address(
+            AllocationId=self.addresses[resource].allocation_id,
+            NetworkInterfaceId=self.nodes[node].interface_id,
+            PrivateIpAddress=self.nodes[node].private_ips[index],
+        )["AssociationId"]
+        return association_id
+
+    def holder(self, resource: str = "eip") -> str | None:
+        """Return the name of the node that EC2 has the address on; no API call is made."""
+        with self._lock:
+            place = self._places.get(self.addresses[resource].allocation_id)
+        return next(
+            (n.name for n in self.nodes.values() if place and n.interface_id == place[0]), None
+        )
+
+    def _note(self, entry: Entry) -> None:
+        if not isinstance(entry, Move):
+            return
+        with self._lock:
+            if entry.to_interface:
+                place = (entry.to_interface, entry.to_private_ip, entry.public_ip)
+                self._places[entry.allocation_id] = place
+            else:
+                self._places.pop(entry.allocation_id, None)
+            version, places = self._next_version(), dict(self._places)
+        if self.metadata_lag_seconds:
+            self._aws.later.run(self.metadata_lag_seconds, lambda: self._write(version, places))
+        else:
+            self._write(version, places)
+
+    def _next_version(self) -> int:
+        return next(self._versions)
+
+    def _write(self, version: int, places: Mapping[str, tuple[str, str, str]]) -> None:
+        """Write every node's file, unless a later state has been written already."""
+        with self._lock:
+            if version < self._written:
+                return
+            self._written = version
+            for node in self.nodes.values():
+                key, secret = self._aws.credentials(node.principal)
+                mine = [place for place in places.values() if place[0] == node.interface_id]
+                facts = {
+                    "instance_id": node.instance_id,
+                    "account_id": self._aws.account_id,
+                    "region": self._aws.region,
+                    "availability_zone": node.availability_zone,
+                    "local_ipv4": node.private_ip,
+                    "private_ips": node.private_ips,
+                    "mac": node.mac,
+                    "interface_id": node.interface_id,
+                    "role": NODE_ROLE,
+                    "access_key_id": key,
+                    "secret_access_key": secret,
+                    "public_ips": {private: public for _, private, public in mine},
+                }
+                # Atomically: the metadata service may read at any moment.
+                draft = node.metadata_file.with_suffix(".new")
+                draft.write_text(json.dumps(facts, indent=1))
+                draft.replace(node.metadata_file)
+
+
+def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
