@@ -128,7 +128,10 @@ class NodeReport:
             "observed_at_ms": self.observed_at_ms,
             "next_report_within_ms": self.next_report_within_ms,
             "cause": self.cause,
-            "pacemaker": dataclasses.asdict(self.pacemaker),
+            "pacemaker": {
+                **dataclasses.asdict(self.pacemaker),
+                "members": list(self.pacemaker.members),
+            },
             "suspects": [dataclasses.asdict(suspect) for suspect in self.suspects],
             "resources": {k: dataclasses.asdict(v) for k, v in self.resources.items()},
             "awaiting": list(self.awaiting),
