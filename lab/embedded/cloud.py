@@ -262,11 +262,12 @@ class EmbeddedAws:
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
+            "AWS_LAMBDA_LOG_GROUP_NAME": spec.log_group,
             "AWS_LAMBDA_LOG_STREAM_NAME": "local",
         }
-        if spec.json_logs:
+        if spec.log_format == "JSON":
             variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+            variables["AWS_LAMBDA_LOG_LEVEL"] = spec.log_level
         return {**variables, **spec.environment}
 
     def _send_to_queue(self, arn: str, body: str, attributes: Mapping[str, str]) -> None:

@@ -44,7 +44,9 @@ class FunctionSpec:
     environment: Mapping[str, str]
     code: Path
     layers: tuple[Path, ...]
-    json_logs: bool
+    log_format: str
+    log_level: str
+    log_group: str
     reserved_concurrency: int | None
     dead_letter_arn: str | None
 

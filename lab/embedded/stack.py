@@ -156,11 +156,7 @@ class Stack:
         return made
 
     def code_of(self, properties: Mapping[str, Any]) -> tuple[Path, tuple[Path, ...]]:
-        """Return a function's code folder and its layers' folders.
-
-        A layer that holds `python/` is laid out for Lambda; else its folder is what a build would
-        copy under `python/`.
-        """
+        """Return a function's code folder and its layers' folders."""
         keys = {
             made.ref: made.properties["Content"]["S3Key"]
             for made in self.resources.values()
@@ -171,12 +167,14 @@ class Stack:
             code = self._translation.code.get(keys.get(arn, ""))
             if code is None:
                 raise TemplateError(f"layer {arn} is not made by this template")
-            if code.vendored:
+            if code.path is None:
                 self._site.say(f"layer {keys[arn]} is not built here: installed packages stand in")
             else:
-                inner = code.path / "python"
-                layers.append(inner if inner.is_dir() else code.path)
-        return self._translation.code[properties["Code"]["S3Key"]].path, tuple(layers)
+                layers.append(code.path)
+        code = self._translation.code[properties["Code"]["S3Key"]]
+        if code.path is None:
+            raise TemplateError(f"{properties['Code']['S3Key']} has no folder to run from")
+        return code.path, tuple(layers)
 
     def describe_xml(self) -> str:
         """Return the answer to DescribeStacks."""
@@ -372,7 +370,7 @@ def _function(order: _Order) -> Result:
     )  # fmt: skip
     wanted, name = order.properties, order.name("FunctionName")
     code, layers = order.stack.code_of(wanted)
-    reserved = wanted.get("ReservedConcurrentExecutions")
+    reserved, logging = wanted.get("ReservedConcurrentExecutions"), wanted.get("LoggingConfig", {})
     variables = wanted.get("Environment", {}).get("Variables", {})
     spec = FunctionSpec(
         logical_id=order.logical_id,
@@ -385,7 +383,9 @@ def _function(order: _Order) -> Result:
         environment={k: str(v) for k, v in variables.items()},
         code=code,
         layers=layers,
-        json_logs=wanted.get("LoggingConfig", {}).get("LogFormat") == "JSON",
+        log_format=logging.get("LogFormat", "Text"),
+        log_level=logging.get("ApplicationLogLevel", "INFO"),
+        log_group=logging.get("LogGroup", f"/aws/lambda/{name}"),
         reserved_concurrency=None if reserved is None else int(reserved),
         dead_letter_arn=wanted.get("DeadLetterConfig", {}).get("TargetArn"),
     )

@@ -44,12 +44,11 @@ _MANAGED_POLICIES = {
 class Code:
     """Where the code of a function or a layer is on this machine.
 
-    A layer whose Metadata says `BuildMethod: makefile` holds third-party packages that only a build
-    fetches: `vendored` says so, and the caller's own Python environment stands in for it.
+    `path` is what goes on `PYTHONPATH`; it is None for a layer that only a build fills, from an
+    index of packages: the caller's own Python environment stands in for it.
     """
 
-    path: Path
-    vendored: bool = False
+    path: Path | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,10 +198,22 @@ def _take_code(source: dict[str, Any], folder: Path) -> dict[str, Code]:
             raise TemplateError(f"{logical_id}: {name} must be a local folder, not {location!r}")
         if not (folder / location).is_dir():
             raise TemplateError(f"{logical_id}: there is no folder {location}")
-        method = resource.get("Metadata", {}).get("BuildMethod")
-        code[logical_id] = Code(folder / location, vendored=method == "makefile")
+        made_by = resource.get("Metadata", {}).get("BuildMethod")
+        code[logical_id] = Code(_import_folder(folder / location, made_by))
         properties[name] = f"s3://{LOCAL_BUCKET}/{logical_id}"
     return code
+
+
+def _import_folder(folder: Path, build_method: str | None) -> Path | None:
+    """Return the folder to import from, without a build.
+
+    `python/` is laid out as in Lambda, `src/` is what a makefile copies there; a makefile without
+    `src/` fetches packages; anything else is copied as it is.
+    """
+    for name in ("python", "src"):
+        if (folder / name).is_dir():
+            return folder / name
+    return None if build_method == "makefile" else folder
 
 
 def main() -> int:
