@@ -1,0 +1,236 @@
+"""The command line: `eip-agent run` is the service, `eip-agent status` asks a running one.
+
+Wiring, signals and systemd's notifications live here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import shlex
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Callable
+
+from eip_agent.agent import Agent, Outside
+from eip_agent.aws import Events, Table
+from eip_agent.channel import ExchangeError
+from eip_agent.corosync import CommandLinks, LibraryLinks
+from eip_agent.memory import next_incarnation
+from eip_agent.metadata import Credentials, Identity, Keyring, MetadataService
+from eip_agent.server import LocalServer
+from eip_agent.settings import DEFAULT_PATH, Settings, SettingsError, load_settings
+from eip_contract.envelope import source_for
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+EX_CONFIG, EX_UNAVAILABLE, EX_SOFTWARE = 78, 69, 70
+_STACK_BYTES = 512 * 1024
+
+
+def main() -> int:
+    """Runs the command line and returns its exit status."""
+    parser = argparse.ArgumentParser(prog="eip-agent", description=__doc__.splitlines()[0])
+    parser.add_argument("command", choices=["run", "status"])
+    parser.add_argument("--config", default=DEFAULT_PATH, help=f"default: {DEFAULT_PATH}")
+    parser.add_argument("--json", action="store_true", help="status: everything, as JSON")
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings(arguments.config, os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"eip-agent: {error}\n")
+        return EX_CONFIG
+    return run(settings) if arguments.command == "run" else status(settings, arguments.json)
+
+
+def say(sentence: str, **fields: object) -> None:
+    """Writes one line for the journal: a sentence, then `key=value` for whatever has a value."""
+    words = [sentence]
+    for key, value in fields.items():
+        if value not in ("", None):
+            text = str(value)
+            words.append(f"{key}={json.dumps(text) if ' ' in text else text}")
+    sys.stdout.write("  ".join(words) + "\n")
+    sys.stdout.flush()
+
+
+def run(settings: Settings) -> int:
+    """The service, until SIGTERM or SIGINT."""
+    # A resolver that hangs must not hold a report back: glibc reads this at the first look-up.
+    os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")
+    threading.stack_size(_STACK_BYTES)
+    threading.excepthook = _die
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    notify("STATUS=asking the metadata service who this instance is")
+    metadata = MetadataService(settings.metadata_endpoint)
+    identity = _identity(metadata, stopping)
+    if identity is None:
+        return 0
+    agent = _wire(settings, identity, metadata)
+    say(
+        "The agent is ready",
+        node=settings.node_name,
+        instance=identity.instance_id,
+        cluster=settings.cluster_id,
+        resources=",".join(settings.resources),
+    )
+    notify(f"READY=1\nSTATUS=reporting as {settings.node_name} of {settings.cluster_id}")
+    _beat(agent, stopping)
+    notify("STOPPING=1")
+    agent.shut_down()
+    say("The agent stops; the resources stay as they are")
+    return 0
+
+
+def _identity(metadata: MetadataService, stopping: threading.Event) -> Identity | None:
+    told = ""
+    while not stopping.is_set():
+        try:
+            return metadata.identity()
+        except ExchangeError as error:
+            if error.kind != told:
+                say("The metadata service does not say who this instance is", reason=error)
+            told = error.kind
+            notify("EXTEND_TIMEOUT_USEC=5000000")
+            stopping.wait(1.0)
+    return None
+
+
+def _wire(settings: Settings, identity: Identity, metadata: MetadataService) -> Agent:
+    settings = dataclasses.replace(settings, region=settings.region or identity.region)
+    os.makedirs(settings.state_dir, exist_ok=True)
+    os.makedirs(os.path.dirname(settings.socket), exist_ok=True)
+    incarnation = next_incarnation(settings.state_dir, say)
+    keyring = Keyring(metadata, _environment_credentials())
+    try:
+        keyring.refresh()
+    except ExchangeError as error:
+        say("There are no credentials yet", reason=error)
+    source = source_for(identity.partition, identity.region, identity.account, identity.instance_id)
+    outside = Outside(
+        events=Events(settings, keyring, source),
+        table=Table(settings, keyring),
+        metadata=metadata,
+        keyring=keyring,
+        links=_links(settings),
+        say=say,
+    )
+    agent = Agent(settings, identity, incarnation, outside)
+    agent.observe()
+    agent.watch_links()
+    agent.publisher.start()
+    LocalServer(settings.socket, agent.handle).start()
+    idle = threading.Event()
+    steps: list[tuple[Callable[[], float], threading.Event]] = [
+        (agent.observe, agent.observer_wake),
+        (agent.watch_links, idle),
+        (agent.read_status, agent.status_wake),
+        (agent.ask_metadata, agent.metadata_wake),
+        (agent.follow_up, idle),
+    ]
+    for step, wake in steps:
+        threading.Thread(target=_repeat, args=(step, wake), daemon=True).start()
+    return agent
+
+
+def _repeat(step: Callable[[], float], wake: threading.Event) -> None:
+    while True:
+        seconds = step()
+        if wake.wait(seconds):
+            wake.clear()
+
+
+def _beat(agent: Agent, stopping: threading.Event) -> None:
+    """The main thread: reports on news or when due, and shows systemd that it is alive."""
+    interval = float(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
+    longest = min(1.0, interval) if interval else 1.0
+    patted = time.monotonic()
+    while not stopping.is_set():
+        agent.wait(min(agent.pulse(), longest))
+        if interval and time.monotonic() - patted >= interval / 2:
+            notify("WATCHDOG=1")
+            patted = time.monotonic()
+
+
+def _links(settings: Settings) -> CommandLinks | LibraryLinks:
+    if not settings.corosync_cfgtool:
+        try:
+            return LibraryLinks()
+        except OSError:
+            say("Corosync's library is missing: corosync-cfgtool is asked instead")
+    command = shlex.split(settings.corosync_cfgtool or "corosync-cfgtool")
+    return CommandLinks(command)
+
+
+def _environment_credentials() -> Credentials | None:
+    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret:
+        return None
+    return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN"))
+
+
+def _die(arguments: Any) -> None:
+    """Ends the whole process when one thread fails, so that systemd starts it anew."""
+    threading.__excepthook__(arguments)
+    sys.stderr.flush()
+    os._exit(EX_SOFTWARE)
+
+
+def notify(state: str) -> None:
+    """Tells systemd, if it started us."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.connect("\0" + path[1:] if path.startswith("@") else path)
+        channel.sendall(state.encode())
+
+
+def status(settings: Settings, as_json: bool) -> int:
+    """Asks the running agent and prints what it says."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            channel.settimeout(5.0)
+            channel.connect(settings.socket)
+            channel.sendall(b'{"op":"status"}\n')
+            answer = json.loads(channel.makefile("rb").readline())
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"eip-agent: no agent answers on {settings.socket} ({error})\n")
+        return EX_UNAVAILABLE
+    if answer.get("outcome") != "ok":
+        sys.stderr.write(f"eip-agent: {answer.get('reason')}\n")
+        return EX_UNAVAILABLE
+    print(json.dumps(answer, indent=2) if as_json else _shown(answer))  # noqa: T201
+    return 0
+
+
+def _shown(answer: dict[str, Any]) -> str:
+    report = answer["report"] or {}
+    names = answer["node_names"]
+    lines = [
+        f"publishing: {answer['publishing']}   reading: {answer['reading']}"
+        f"   reports sent: {answer['reports_sent']}"
+    ]
+    if report:
+        pacemaker = report["pacemaker"]
+        members = ", ".join(pacemaker["members"])
+        lines.append(f"Pacemaker here: {pacemaker['state']}, members: {members}")
+        lines += [f"{name}: {raw['state']} here" for name, raw in report["resources"].items()]
+        lines += [f"lost sight of: {raw['node_name']}" for raw in report["suspects"]]
+    for name, raw in answer["addresses"].items():
+        holder = names.get(raw["holder"], raw["holder"]) or "nobody"
+        lines.append(f"{name}: {raw['public_ip']} is held by {holder}, term {raw['term']}")
+    lines += [f"{name}: a refused start is to be forgotten" for name in answer["refused_starts"]]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""What the agent remembers across restarts, in small files that are replaced, never rewritten.
+
+`incarnation` and `failed-starts.json` lie in the state folder; `words.json` lies beside the socket,
+in a folder that a reboot empties, as what it tells does not survive a reboot either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, Callable
+
+from eip_agent.view import Word
+from eip_contract.fields import MAX_COUNTER
+
+
+def next_incarnation(state_dir: str, warn: Callable[[str], None]) -> int:
+    """Counts this start, on disk before it returns.
+
+    A lost or damaged counter goes on from the seconds since the epoch, which no counter of starts
+    can have passed, so that it never goes back.
+    """
+    path = os.path.join(state_dir, "incarnation")
+    try:
+        with open(path, encoding="ascii") as file:
+            last = int(file.read(32))
+        if not 0 < last < MAX_COUNTER:
+            raise ValueError(last)
+        count = last + 1
+    except FileNotFoundError:
+        count = int(time.time())
+    except ValueError:
+        count = int(time.time())
+        warn(f"{path} is damaged: the incarnation goes on from the clock, {count}")
+    replace_file(path, str(count))
+    return count
+
+
+def replace_file(path: str, text: str) -> None:
+    """Writes a whole file so that a crash leaves the old one or the new one."""
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(f"{path}.new", path)
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """A remembered JSON object; empty when there is none or it is damaged."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class Words:
+    """The resource agent's last words, and the notes it leaves when the agent is away."""
+
+    def __init__(self, run_dir: str) -> None:
+        self._run_dir = run_dir
+        self._path = os.path.join(run_dir, "words.json")
+
+    def load(self, now: float) -> dict[str, Word]:
+        """The remembered words as of `now`; a start that was waiting has to be said again."""
+        return {
+            name: Word(
+                state=raw["state"],
+                at=now,
+                term=raw.get("term"),
+                public_ip=raw.get("public_ip", ""),
+            )
+            for name, raw in read_json(self._path).items()
+            if isinstance(raw, dict) and raw.get("state") in ("started", "stopped")
+        }
+
+    def save(self, words: dict[str, Word]) -> None:
+        """Remembers the words."""
+        plain = {
+            name: {"state": word.state, "term": word.term, "public_ip": word.public_ip}
+            for name, word in words.items()
+        }
+        replace_file(self._path, json.dumps(plain))
+
+    def take_notes(self, resources: tuple[str, ...]) -> list[str]:
+        """Resources whose stop was noted while the agent was away; each note is read once."""
+        return [resource for resource in resources if self.drop_note(resource)]
+
+    def drop_note(self, resource: str) -> bool:
+        """Removes a resource's release note and tells whether there was one."""
+        try:
+            os.unlink(os.path.join(self._run_dir, f"released.{resource}"))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,166 @@
+"""What `crm_mon --output-as=xml` and `corosync-quorumtool -s` say, as plain values.
+
+Pure parsing: no process is run here. Pacemaker's former role names are mapped in this module only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import xml.etree.ElementTree as ET  # noqa: N817, S405 - the usual name; our own Pacemaker's output
+from dataclasses import dataclass
+from typing import Iterable, Mapping
+
+RC_DISCONNECTED = 102
+"""`crm_mon`'s exit status and `<status code>` when no Pacemaker runs here."""
+
+_CURRENT_ROLES = {"Master": "Promoted", "Slave": "Unpromoted"}
+_STATES = {
+    "Started": "started",
+    "Promoted": "started",
+    "Stopping": "started",  # it runs until it has stopped
+    "Demoting": "started",
+    "Starting": "starting",
+    "Promoting": "starting",
+}
+
+
+@dataclass(frozen=True)
+class PacemakerView:
+    """The cluster as Pacemaker on this node sees it; nodes by Pacemaker's names.
+
+    `lost` are nodes that went without a word, `left` those that said goodbye. `roles` has a report
+    state for each watched resource on this node, `running_on` the nodes where it runs unharmed,
+    `tops` the outermost group or clone around it, `start_failed` those whose start failed here.
+    """
+
+    state: str = "unknown"
+    dc: str | None = None
+    quorate: bool = False
+    members: tuple[str, ...] = ()
+    lost: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
+    node_ids: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    roles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    running_on: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
+    tops: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    start_failed: frozenset[str] = frozenset()
+    failing: tuple[str, ...] = ()
+
+
+def parse_crm_mon(text: str, node_name: str, watched: Iterable[str]) -> PacemakerView:
+    """Reads one output of `crm_mon -1 --output-as=xml`; whatever is unreadable is `unknown`."""
+    try:
+        root = ET.fromstring(text)  # noqa: S314 - see the import
+    except ET.ParseError:
+        return PacemakerView()
+    status = root.find("status")
+    if status is not None and status.get("code") == str(RC_DISCONNECTED):
+        return PacemakerView(state="offline")
+    nodes = {node.get("name", ""): node for node in root.iterfind("nodes/node")}
+    if node_name not in nodes:
+        return PacemakerView()
+    dc = root.find("summary/current_dc")
+    options = root.find("summary/cluster_options")
+    resources = root.find("resources")
+    view = PacemakerView(
+        state=_own_state(nodes[node_name], options),
+        dc=None if dc is None else dc.get("name"),
+        quorate=dc is not None and _true(dc, "with_quorum"),
+        members=tuple(sorted(name for name, node in nodes.items() if _true(node, "online"))),
+        lost=_offline(nodes, expected_up=True) - {node_name},
+        left=_offline(nodes, expected_up=False) - {node_name},
+        node_ids={
+            name: int(node.get("id", "0"))
+            for name, node in nodes.items()
+            if node.get("id", "").isdigit()
+        },
+        start_failed=frozenset(
+            failure.get("op_key", "")[: -len("_start_0")].split(":")[0]
+            for failure in root.iterfind("failures/failure")
+            if failure.get("node") == node_name and failure.get("op_key", "").endswith("_start_0")
+        ),
+        failing=("Pacemaker node health is red",)
+        if nodes[node_name].get("health") == "red"
+        else (),
+    )
+    return view if resources is None else _with_resources(view, resources, node_name, watched)
+
+
+def parse_quorum_mode(text: str) -> str:
+    """The report's `quorum_mode` from the flags that `corosync-quorumtool -s` prints."""
+    for line in text.splitlines():
+        if line.startswith("Flags:"):
+            flags = line.split()[1:]
+            if "Qdevice" in flags:
+                return "device"
+            return "two_node" if "2Node" in flags else "majority"
+    return "unknown"
+
+
+def _own_state(node: ET.Element, options: ET.Element | None) -> str:
+    if not _true(node, "online") or _true(node, "pending"):
+        return "pending"
+    cluster_wide = options is not None and _true(options, "maintenance-mode")
+    if cluster_wide or _true(node, "maintenance"):
+        return "maintenance"
+    return "standby" if _true(node, "standby") or _true(node, "standby_onfail") else "online"
+
+
+def _offline(nodes: Mapping[str, ET.Element], *, expected_up: bool) -> frozenset[str]:
+    return frozenset(
+        name
+        for name, node in nodes.items()
+        if not _true(node, "online") and _true(node, "expected_up") == expected_up
+    )
+
+
+def _with_resources(
+    view: PacemakerView, resources: ET.Element, node_name: str, watched: Iterable[str]
+) -> PacemakerView:
+    roles: dict[str, str] = {}
+    running_on: dict[str, frozenset[str]] = {}
+    tops: dict[str, str] = {}
+    for name in watched:
+        copies: dict[str, list[ET.Element]] = {}
+        for top in resources:
+            for copy in _copies(top, name):
+                copies.setdefault(copy.get("id", "").split(":")[0], []).append(copy)
+                tops[name] = top.get("id", name)
+        by_node = {node: _state_on(node, copies) for node in view.node_ids}
+        roles[name] = by_node.get(node_name, "stopped")
+        running_on[name] = frozenset(node for node, role in by_node.items() if role == "started")
+    return dataclasses.replace(view, roles=roles, running_on=running_on, tops=tops)
+
+
+def _copies(element: ET.Element, name: str) -> list[ET.Element]:
+    """The primitives that `name` stands for: itself, its clones' copies, or a group's members."""
+    if element.get("id", "").split(":")[0] == name:
+        return list(element.iter("resource"))
+    return [copy for child in element if child.tag != "node" for copy in _copies(child, name)]
+
+
+def _state_on(node: str, copies: Mapping[str, list[ET.Element]]) -> str:
+    """One state for a resource on one node; a group is started when all its members are."""
+    members = [_member_state(node, instances) for instances in copies.values()]
+    if "failed" in members:
+        return "failed"
+    if members and all(state == "started" for state in members):
+        return "started"
+    return "stopped" if all(state == "stopped" for state in members) else "starting"
+
+
+def _member_state(node: str, instances: list[ET.Element]) -> str:
+    for instance in instances:
+        if any(place.get("name") == node for place in instance.iterfind("node")):
+            role = instance.get("role", "")
+            state = _STATES.get(_CURRENT_ROLES.get(role, role), "stopped")
+            if _true(instance, "failed") and not _true(instance, "failure_ignored"):
+                return "failed"
+            # A pending operation names what is about to be; only a start changes what we report.
+            pending = _STATES.get(instance.get("pending", ""), "")
+            return "starting" if state == "stopped" and pending == "starting" else state
+    return "stopped"
+
+
+def _true(element: ET.Element, attribute: str) -> bool:
+    return element.get(attribute) == "true"

@@ -1,0 +1,140 @@
+"""Answers that rest on evidence: is a start granted, is an address lost, may a failure be forgotten.
+
+Pure functions of one `Sight`. "Someone else has it" and "nobody could say" are never one answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eip_agent.view import NEVER, SETTLING_SECONDS, Sight, lost_peers
+from eip_contract.state_item import SETTLED
+
+if TYPE_CHECKING:
+    from eip_contract.state_item import AddressStatus
+
+READABLE_SECONDS = 15.0
+SILENT_SECONDS = 10.0
+_TWICE = 2
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An outcome and the sentence for it.
+
+    Outcomes of a start: `granted`, `refused` (somebody else has the address), `waiting`; of a
+    monitor: `holds`, `lost`, `unknown`.
+    """
+
+    outcome: str
+    reason: str
+    term: int | None = None
+    public_ip: str = ""
+
+
+def start_verdict(s: Sight, resource: str) -> Verdict:
+    """Whether a start that waits is granted, must give up at once, or waits on.
+
+    A grant is believed only from a status that was read after the start and that has seen a report
+    of it: a holder's record from before its own release says nothing about this start.
+    """
+    word, address = s.words[resource], s.address(resource)
+    if s.status is None or address is None or s.status_at <= word.at:
+        return Verdict("waiting", _nothing_known(s, resource))
+    seen = s.status.last_reports.get(s.instance_id, (0, 0)) >= word.claim
+    if address.holder == s.instance_id and address.phase == SETTLED and seen:
+        return Verdict("granted", "granted to this node", address.term, address.public_ip)
+    if not seen:
+        trouble = s.publish_trouble or "it has not taken in this node's claim"
+        return Verdict("waiting", f"the control plane did not answer in time: {trouble}")
+    if address.holder in (None, s.instance_id):
+        return Verdict("waiting", f"the control plane is still giving {address.public_ip} away")
+    if s.pacemaker_at > word.at and holder_runs_it(s, resource, address):
+        return Verdict("refused", _held_by(s, address) + "; Pacemaker runs the resource there")
+    return Verdict("waiting", _held_by(s, address))
+
+
+def holder_runs_it(s: Sight, resource: str, address: AddressStatus) -> bool:
+    """Whether the holder is a member in sight on which Pacemaker already runs the resource."""
+    name = s.name_of(address.holder or "")
+    return (
+        name != s.node_name
+        and name in s.pacemaker.members
+        and name not in lost_peers(s)
+        and name in s.pacemaker.running_on.get(resource, frozenset())
+    )
+
+
+def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: float) -> Verdict:
+    """Whether a resource that was started here still has its address.
+
+    `lost` needs positive evidence from after the grant: another holder with a later term, or the
+    metadata service saying twice that the address is not here while the table cannot be read.
+    """
+    word, address = s.words[resource], s.address(resource)
+    readable = s.now - s.status_at < READABLE_SECONDS and not s.status_trouble
+    if address is not None and address.holder is not None and s.status_at > word.at:
+        if address.holder == s.instance_id:
+            if readable:
+                return Verdict("holds", f"held by term {address.term}", address.term)
+        elif word.term is None or address.term > word.term:
+            ordered = address.order_target == address.holder
+            if ordered and address.order_until_ms > now_epoch_ms:
+                text = f"an operator's order moves {address.public_ip} to {_holder(s, address)}"
+                return Verdict("holds", f"{text}; Pacemaker is asked to follow", word.term)
+            return Verdict("lost", _held_by(s, address), address.term)
+    absent = s.absent_reads.get(resource, 0) >= _TWICE and s.now - word.at >= lag_seconds
+    if absent and not readable:
+        text = f"the metadata service says that {word.public_ip} is not on this instance"
+        return Verdict("lost", text, word.term)
+    return Verdict("unknown", s.status_trouble or "nothing says otherwise", word.term)
+
+
+def clean_up_reason(s: Sight, resource: str) -> str:
+    """Why the failure of a refused start may be forgotten now; empty while it may not.
+
+    Only with the control plane answering. Forgetting lets Pacemaker start the resource here again,
+    so it must be whole (then Pacemaker knows the holder), or the holder must have gone silent.
+    """
+    address = s.address(resource)
+    readable = s.now - s.status_at < READABLE_SECONDS and not s.status_trouble
+    if s.publish_trouble or not readable or address is None:
+        return ""
+    if s.pacemaker.state not in ("online", "standby"):
+        return ""
+    if not lost_peers(s):
+        return "the membership is whole"
+    if address.holder in (None, s.instance_id):
+        return "no other node holds the address"
+    if s.now - s.advanced_at.get(address.holder or "", NEVER) >= SILENT_SECONDS:
+        return f"{_holder(s, address)} has been silent for {SILENT_SECONDS:g} s"
+    return ""
+
+
+def failure_is_gone(s: Sight, resource: str, since: float) -> bool:
+    """Whether Pacemaker, looked at well after `since`, remembers no failed start here."""
+    settled = s.pacemaker_at > since + SETTLING_SECONDS
+    known = s.pacemaker.state in ("online", "standby")
+    return settled and known and resource not in s.pacemaker.start_failed
+
+
+def _holder(s: Sight, address: AddressStatus) -> str:
+    holder = address.holder or ""
+    name = s.name_of(holder)
+    return holder if name == holder else f"{name} ({holder})"
+
+
+def _held_by(s: Sight, address: AddressStatus) -> str:
+    text = f"{_holder(s, address)} holds {address.public_ip} by term {address.term}"
+    seen = s.advanced_at.get(address.holder or "")
+    return text if seen is None else f"{text}, last heard of {max(0.0, s.now - seen):.1f} s ago"
+
+
+def _nothing_known(s: Sight, resource: str) -> str:
+    if s.status_trouble or s.publish_trouble:
+        trouble = s.publish_trouble or s.status_trouble
+        return f"the control plane did not answer in time: {trouble}"
+    if s.status is not None and resource not in s.status.addresses:
+        return f"the control plane knows no address for resource {resource}"
+    return "the control plane does not know this cluster yet"
