@@ -7,6 +7,7 @@ Keys: `cluster#<id>`/`state` is the item, `cluster#<id>`/`history#...` its histo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
@@ -246,15 +247,18 @@ class DynamoDbStore:
         return Committed(shape.to_snapshot(cluster_id, outcome.item))
 
 
+@dataclass(frozen=True, slots=True)
 class _Written:
     """The item after a write."""
 
-    def __init__(self, item: dict[str, Any]) -> None:
-        self.item = item
+    item: dict[str, Any]
 
 
-class _Refused(_Written):
+@dataclass(frozen=True, slots=True)
+class _Refused:
     """The item as it is, since the condition did not hold; empty if there is none."""
+
+    item: dict[str, Any]
 
 
 def _attributes(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the cluster as their one dimension: a custom metric is paid by the hour in which
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any, Protocol
 
@@ -47,6 +48,8 @@ class PowertoolsTelemetry:
     def __init__(self, stack: str) -> None:
         self._logger = Logger(service="eip-arbiter")
         self._stack = stack
+        # botocore tells at INFO where it found credentials, at every cold start.
+        logging.getLogger("botocore").setLevel(logging.WARNING)
 
     def decided(self, rule: str, sentence: str, **fields: Any) -> None:
         """One line at INFO."""
