@@ -68,7 +68,8 @@ class EmbeddedAws:
         stack_name: str = "eip-arbiter",
         async_retry_seconds: Sequence[float] = (60.0, 120.0),
     ) -> None:
-        self._template = template
+        self.template = template
+        self.work_dir = work_dir
         self._parameters = dict(parameters or {})
         self._stack_name = stack_name
         self._address = (bind, port)
@@ -93,10 +94,10 @@ class EmbeddedAws:
             TemplateError: The template cannot be deployed; the message says why.
             RuntimeError: Another embedded AWS runs in this process.
         """
+        began = time.monotonic()
+        translation = translate(self.template, self._parameters, self.region)
         if EmbeddedAws._running:
             raise RuntimeError("one embedded AWS at a time in a process: moto's state is global")
-        began = time.monotonic()
-        translation = translate(self._template, self._parameters, self.region)
         simulated.reset()
         corrections.install(self)
         self._server = Server(*self._address, self._dispatch, self.journal, self.faults)
@@ -104,16 +105,16 @@ class EmbeddedAws:
         self._server.start()
         EmbeddedAws._running = True
         try:
-            site = Site(
+            self.site = Site(
                 name=self._stack_name,
                 account_id=self.account_id,
                 region=self.region,
                 client=lambda service: self.client(service, "cloudformation"),
                 functions=self.functions,
-                variables=self._variables,
+                variables=self.variables,
                 say=_LOG.info,
             )
-            self.stack = Stack(translation, site)
+            self.stack = Stack(translation, self.site)
             self.stack.deploy()
         except BaseException:
             self.__exit__()
@@ -240,7 +241,7 @@ class EmbeddedAws:
             501,
         )
 
-    def _variables(self, spec: FunctionSpec) -> dict[str, str]:
+    def variables(self, spec: FunctionSpec) -> dict[str, str]:
         """Return the whole environment of a function's process: nothing is inherited."""
         key, secret = self.credentials(spec.logical_id)
         variables = {

@@ -309,7 +309,7 @@ class Functions:
         if invocation.error is not None:
             headers["X-Amz-Function-Error"] = "Unhandled"
             return Reply(200, headers, json.dumps(invocation.error).encode())
-        return Reply(200, headers, invocation.payload or b"null")
+        return Reply(200, headers, invocation.response or b"null")
 
 
 def _configuration(spec: FunctionSpec) -> Reply:

@@ -64,11 +64,13 @@ class LogLine:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Invocation:
-    """One invocation, ended. Exactly one of `payload` (JSON text) and `error` is set."""
+    """One invocation, ended. Exactly one of `response` (JSON text) and `error` is set."""
 
     function: str
     request_id: str
-    payload: bytes | None
+    payload: bytes
+    """What it was invoked with: JSON text."""
+    response: bytes | None
     error: dict[str, Any] | None
     cold: bool
     init_seconds: float
@@ -83,9 +85,9 @@ class Invocation:
         Raises:
             RuntimeError: The invocation failed.
         """
-        if self.payload is None:
+        if self.response is None:
             raise RuntimeError(f"{self.function} failed: {self.error}; it printed {self.logs}")
-        return json.loads(self.payload)
+        return json.loads(self.response)
 
 
 class Environment:
@@ -95,6 +97,7 @@ class Environment:
         self.spec = spec
         self.used_at = time.monotonic()
         self.init_seconds = 0.0
+        self._killed = False
         self._started = time.monotonic()
         self._work: queue.SimpleQueue[tuple[dict[str, str], bytes] | None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
@@ -123,7 +126,7 @@ class Environment:
     @property
     def alive(self) -> bool:
         """Tell whether it can take another invocation."""
-        return self._process.poll() is None
+        return not self._killed and self._process.poll() is None
 
     def invoke(self, payload: bytes, *, cold: bool) -> Invocation:
         """Run one invocation to its end; afterwards the environment may be dead."""
@@ -149,7 +152,8 @@ class Environment:
         return Invocation(
             function=self.spec.logical_id,
             request_id=request_id,
-            payload=body if kind == "response" else None,
+            payload=payload,
+            response=body if kind == "response" else None,
             error=json.loads(body) if kind == "error" else None,
             cold=cold,
             init_seconds=self.init_seconds if cold else 0.0,
@@ -183,6 +187,7 @@ class Environment:
 
     def kill(self) -> None:
         """End the process and what it started, and close its Runtime API."""
+        self._killed = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._work.put(None)
@@ -284,8 +289,8 @@ class _RuntimeHandler(http.server.BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding") == "chunked":
             body = _read_chunks(self.rfile.readline, self.rfile.read)
         kind = "init_error" if self.path.endswith("/init/error") else self.path.rpartition("/")[2]
+        self.server.news.put((kind, body))  # before the answer, after which the process may exit
         self._send(202, b"", {})
-        self.server.news.put((kind, body))
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)

@@ -25,6 +25,7 @@ from lab.embedded.wire import (
     Request,
     WireError,
     error_reply,
+    guess_protocol,
     outcome_of,
     parse_request,
 )
@@ -104,12 +105,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             request = parse_request(self.command, self.path, headers, body)
             reply, outcome = self._carry_out(request)
         except WireError as error:
-            protocol = request.protocol if request else "json"
+            protocol = request.protocol if request else guess_protocol(headers)
             reply = error_reply(protocol, error.code, error.message, error.status)
         except Exception:  # noqa: BLE001 - the top of a thread: what broke must become an answer
             text = traceback.format_exc()
             print(f"embedded AWS failed inside {request}:\n{text}", file=sys.stderr)
-            protocol = request.protocol if request else "json"
+            protocol = request.protocol if request else guess_protocol(headers)
             reply = error_reply(protocol, "EmbeddedAwsBroke", text[-2000:], 500)
         call = Call(
             at=arrived,

@@ -300,6 +300,8 @@ def _rule(order: _Order) -> Result:
 
 
 def _queue(order: _Order) -> Result:
+    shape = order.site.client("sqs").meta.service_model.shape_for("QueueAttributeName")
+    order.only("QueueName", "Tags", *shape.enum)  # moto takes any attribute silently
     wanted = dict(order.properties)
     wanted.pop("QueueName", None)
     tags = {tag["Key"]: tag["Value"] for tag in wanted.pop("Tags", [])}

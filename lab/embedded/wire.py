@@ -10,7 +10,7 @@ import json
 import re
 import uuid
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
@@ -108,6 +108,15 @@ def parse_request(method: str, path: str, headers: Mapping[str, str], body: byte
     )
 
 
+def guess_protocol(headers: Mapping[str, str]) -> str:
+    """Tell how an error must be written for a request that could not be read."""
+    if headers.get("smithy-protocol") == "rpc-v2-cbor":
+        return "cbor"
+    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return "ec2" if "/ec2/" in headers.get("authorization", "") else "query"
+    return "json"
+
+
 def _operation(
     service: str, method: str, path: str, headers: Mapping[str, str], body: bytes
 ) -> tuple[str, str, str]:
@@ -119,7 +128,7 @@ def _operation(
         for verb, pattern, operation in _LAMBDA_ROUTES:
             found = pattern.match(path.partition("?")[0])
             if found and verb == method:
-                return "rest-json", operation, found["name"]
+                return "rest-json", operation, unquote(found["name"])
         return "rest-json", f"{method} {path}", ""
     action = parse_qs(body.decode("utf-8", "replace")).get("Action")
     if action:

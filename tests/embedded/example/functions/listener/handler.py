@@ -4,16 +4,17 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 import boto3
 from botocore.config import Config
-from shared_words import GREETING
+from shared_words import GREETING  # type: ignore[import-not-found]
 
 _CONFIG = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 1})
 _TABLE = boto3.client("dynamodb", config=_CONFIG)
 
 
-def lambda_handler(event: dict, _context: object) -> dict:
+def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Do what `detail.do` says."""
     detail = event.get("detail", {})
     line = json.dumps({"level": "INFO", "message": GREETING, "id": event.get("id", "")})

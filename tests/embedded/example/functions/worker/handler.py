@@ -2,9 +2,10 @@
 
 import os
 import time
+from typing import Any
 
 
-def lambda_handler(event: dict, context: object) -> dict:
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Return the event and where it ran."""
     if event.get("do") == "raise":
         raise ValueError("as asked")
