@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,11 +98,15 @@ def ensure_inside() -> None:
         sys.exit(run([sys.executable, *sys.orig_argv[1:]]))
 
 
-def run(argv: Sequence[str], *, pass_fds: Sequence[int] = ()) -> int:
-    """Run `argv` in a new enclosure and return its exit code (128 + n when signal n ended it).
+def start(
+    argv: Sequence[str], *, output: IO[bytes] | None = None, pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start `argv` in a new enclosure that cannot outlive this process, however it ends.
 
-    SIGTERM ends the enclosure at once; SIGINT leaves the command some seconds to say goodbye; and
-    whatever ends this process, SIGKILL included, ends the enclosure with it.
+    Args:
+        argv: program and arguments; it becomes process 1 in there.
+        output: where its output goes; by default where this process's goes.
+        pass_fds: file descriptors that it inherits.
     """
     parent = os.getpid()
     libc = ctypes.CDLL(None, use_errno=True)
@@ -112,13 +116,22 @@ def run(argv: Sequence[str], *, pass_fds: Sequence[int] = ()) -> int:
         if os.getppid() != parent:  # it died before prctl took effect
             os._exit(1)
 
-    process = subprocess.Popen(
+    return subprocess.Popen(
         ["unshare", *_NAMESPACES, "--", "sh", "-c", _SET_UP, "sh", *argv],
         env={**os.environ, _MARK: "1"},
-        preexec_fn=die_with_parent,  # noqa: PLW1509  # no threads run yet in a command's top
+        preexec_fn=die_with_parent,  # noqa: PLW1509  # one call to the kernel, no lock taken
+        stdout=output,
+        stderr=output,
         pass_fds=pass_fds,
     )
-    return _wait(process)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run `argv` in a new enclosure and return its exit code (128 + n when signal n ended it).
+
+    SIGTERM ends the enclosure at once; SIGINT leaves the command some seconds to say goodbye.
+    """
+    return _wait(start(argv))
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 def pid_namespace(pid: int) -> str | None:
     """Name the pid namespace of a process; `None` when it is gone."""
     try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
     except OSError:
         return None
 

@@ -198,9 +198,15 @@ class RealCluster:
         return self.run(node, ["pcs", *arguments]).stdout
 
     def move_resource(self, resource: str, node: str) -> None:
-        """Ask Pacemaker to move a resource there, as an operator would."""
-        where = self._anyone()
-        self.run(where, ["crm_resource", "--move", "-r", resource, "-N", node])
+        """Ask Pacemaker to move a resource there, as an operator would, and take the ban back.
+
+        Without `--force` an infinite stickiness keeps the resource where it is. `--force` bans
+        the old node, which could then not take over: so the ban goes as soon as it has worked.
+        """
+        command = ["crm_resource", "-r", resource]
+        self.run(node, [*command, "--move", "-N", node, "--lifetime", "PT5M", "--force"])
+        self.wait_started(resource, node)
+        self.run(node, [*command, "--clear"])
 
     def clean_up(self, resource: str, node: str | None = None) -> None:
         """Forget a resource's failures, on one node or on all."""
