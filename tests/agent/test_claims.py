@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.agent.fakes import ME, PEER, PUBLIC_IP, FakeNode, wait_until
+from tests.agent.fakes import PUBLIC_IP, FakeNode, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

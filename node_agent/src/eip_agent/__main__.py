@@ -1,34 +1,24 @@
 """The command line: `eip-agent run` is the service, `eip-agent status` asks a running one.
 
-Wiring, signals and systemd's notifications live here.
+Signals and systemd's notifications live here.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
-import shlex
 import signal
 import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any
 
-from eip_agent.agent import Agent, Outside
-from eip_agent.aws import Events, Table
+from eip_agent.agent import Agent
 from eip_agent.channel import ExchangeError
-from eip_agent.corosync import CommandLinks, LibraryLinks
-from eip_agent.memory import next_incarnation
-from eip_agent.metadata import Credentials, Identity, Keyring, MetadataService
-from eip_agent.server import LocalServer
+from eip_agent.metadata import Credentials, Identity, MetadataService
 from eip_agent.settings import DEFAULT_PATH, Settings, SettingsError, load_settings
-from eip_contract.envelope import source_for
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 EX_CONFIG, EX_UNAVAILABLE, EX_SOFTWARE = 78, 69, 70
 _STACK_BYTES = 512 * 1024
@@ -74,7 +64,8 @@ def run(settings: Settings) -> int:
     identity = _identity(metadata, stopping)
     if identity is None:
         return 0
-    agent = _wire(settings, identity, metadata)
+    agent = Agent(settings, identity, metadata, _environment_credentials(), say)
+    agent.start()
     say(
         "The agent is ready",
         node=settings.node_name,
@@ -104,70 +95,15 @@ def _identity(metadata: MetadataService, stopping: threading.Event) -> Identity 
     return None
 
 
-def _wire(settings: Settings, identity: Identity, metadata: MetadataService) -> Agent:
-    settings = dataclasses.replace(settings, region=settings.region or identity.region)
-    os.makedirs(settings.state_dir, exist_ok=True)
-    os.makedirs(os.path.dirname(settings.socket), exist_ok=True)
-    incarnation = next_incarnation(settings.state_dir, say)
-    keyring = Keyring(metadata, _environment_credentials())
-    try:
-        keyring.refresh()
-    except ExchangeError as error:
-        say("There are no credentials yet", reason=error)
-    source = source_for(identity.partition, identity.region, identity.account, identity.instance_id)
-    outside = Outside(
-        events=Events(settings, keyring, source),
-        table=Table(settings, keyring),
-        metadata=metadata,
-        keyring=keyring,
-        links=_links(settings),
-        say=say,
-    )
-    agent = Agent(settings, identity, incarnation, outside)
-    agent.observe()
-    agent.watch_links()
-    agent.publisher.start()
-    LocalServer(settings.socket, agent.handle).start()
-    idle = threading.Event()
-    steps: list[tuple[Callable[[], float], threading.Event]] = [
-        (agent.observe, agent.observer_wake),
-        (agent.watch_links, idle),
-        (agent.read_status, agent.status_wake),
-        (agent.ask_metadata, agent.metadata_wake),
-        (agent.follow_up, idle),
-    ]
-    for step, wake in steps:
-        threading.Thread(target=_repeat, args=(step, wake), daemon=True).start()
-    return agent
-
-
-def _repeat(step: Callable[[], float], wake: threading.Event) -> None:
-    while True:
-        seconds = step()
-        if wake.wait(seconds):
-            wake.clear()
-
-
 def _beat(agent: Agent, stopping: threading.Event) -> None:
-    """The main thread: reports on news or when due, and shows systemd that it is alive."""
+    """The main thread, which also shows systemd that the agent is alive."""
     interval = float(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
-    longest = min(1.0, interval) if interval else 1.0
     patted = time.monotonic()
     while not stopping.is_set():
-        agent.wait(min(agent.pulse(), longest))
-        if interval and time.monotonic() - patted >= interval / 2:
+        agent.beat()
+        if interval and time.monotonic() - patted >= interval:
             notify("WATCHDOG=1")
             patted = time.monotonic()
-
-
-def _links(settings: Settings) -> CommandLinks | LibraryLinks:
-    if not settings.corosync_cfgtool:
-        try:
-            return LibraryLinks()
-        except OSError:
-            say("Corosync's library is missing: corosync-cfgtool is asked instead")
-    command = shlex.split(settings.corosync_cfgtool or "corosync-cfgtool")
-    return CommandLinks(command)
 
 
 def _environment_credentials() -> Credentials | None:
@@ -215,10 +151,8 @@ def status(settings: Settings, as_json: bool) -> int:
 def _shown(answer: dict[str, Any]) -> str:
     report = answer["report"] or {}
     names = answer["node_names"]
-    lines = [
-        f"publishing: {answer['publishing']}   reading: {answer['reading']}"
-        f"   reports sent: {answer['reports_sent']}"
-    ]
+    lines = [f"publishing: {answer['publishing']}, reports sent: {answer['reports_sent']}"]
+    lines.append(f"reading the state: {answer['reading']}")
     if report:
         pacemaker = report["pacemaker"]
         members = ", ".join(pacemaker["members"])

@@ -10,9 +10,9 @@ import hashlib
 import hmac
 import json
 import time
-from typing import TYPE_CHECKING, Any, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from eip_agent.channel import Channel, ExchangeError
 from eip_contract.report import DETAIL_TYPE, NodeReport
 from eip_contract.state_item import (
     STATE_SORT_KEY,
@@ -20,6 +20,8 @@ from eip_contract.state_item import (
     cluster_partition_key,
     read_status,
 )
+
+from eip_agent.channel import Channel, ExchangeError
 
 if TYPE_CHECKING:
     from eip_agent.metadata import Credentials, Keyring
@@ -134,13 +136,12 @@ def sign(
     if credentials.token:
         signed["x-amz-security-token"] = credentials.token
     names = sorted(signed)
-    canonical = "\n".join(
-        ["POST", "/", "", *(f"{name}:{signed[name]}" for name in names), "", ";".join(names)]
-        + [hashlib.sha256(body).hexdigest()]
-    )
-    credential_scope = "/".join([stamp[:8], *scope, "aws4_request"])
+    lines = [f"{name}:{signed[name]}" for name in names]
+    payload = hashlib.sha256(body).hexdigest()
+    canonical = "\n".join(["POST", "/", "", *lines, "", ";".join(names), payload])
+    credential_scope = f"{stamp[:8]}/{scope[0]}/{scope[1]}/aws4_request"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, credential_scope, digest])
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{credential_scope}\n{digest}"
     key = f"AWS4{credentials.secret_key}".encode()
     for part in credential_scope.split("/"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()

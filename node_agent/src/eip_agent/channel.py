@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from typing import Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 

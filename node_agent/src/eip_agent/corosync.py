@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import re
 import subprocess
-from typing import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _CS_OK = 1
 _CS_GONE = (2, 5, 9)

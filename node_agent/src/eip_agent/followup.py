@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Sequence
+from typing import TYPE_CHECKING, Callable
+
+from eip_contract.fields import NAME
+from eip_contract.report import OrderProgress
 
 from eip_agent.memory import read_json, replace_file
 from eip_agent.verdicts import clean_up_reason, failure_is_gone
 from eip_agent.view import resource_state
-from eip_contract.fields import NAME
-from eip_contract.report import OrderProgress
 
 if TYPE_CHECKING:
-    from eip_agent.view import Sight
     from eip_contract.state_item import AddressStatus
+
+    from eip_agent.view import Sight
 
 _STABLE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 300.0
@@ -26,7 +29,7 @@ _LIFETIME = "PT5M"
 _DETAIL_CHARACTERS = 120
 
 Say = Callable[..., None]
-Run = Callable[[Sequence[str]], str]
+Run = Callable[[list[str]], str]
 """Runs `crm_resource` with these arguments; returns what went wrong, empty when nothing did."""
 
 
@@ -102,38 +105,45 @@ class Orders:
 
     def __init__(self, run: Run, say: Say) -> None:
         self._run, self._say = run, say
-        self._moved = False
+        self._moved_top = ""
         self.progress: OrderProgress | None = None
 
-    def step(self, s: Sight, now_epoch_ms: int) -> None:
-        """Looks at the orders of all addresses and does the next thing for each."""
-        for address in () if s.status is None else s.status.addresses.values():
-            ours = address.order_target == s.instance_id and address.order_until_ms > now_epoch_ms
-            if ours and address.order_id and NAME.match(address.order_id):
-                self._follow(s, address, address.order_id)
+    def step(self, s: Sight, now_epoch_ms: int) -> bool:
+        """Does the next thing for an order to this node; tells whether its progress changed."""
+        before = self.progress
+        ordered = [
+            address
+            for address in (() if s.status is None else s.status.addresses.values())
+            if address.order_target == s.instance_id
+            and address.order_until_ms > now_epoch_ms
+            and NAME.match(address.order_id or "")
+        ]
+        for address in ordered:
+            self._follow(s, address, address.order_id or "")
+        if not ordered and s.status is not None:
+            # Withdrawn or expired before Pacemaker followed: leave no ban of the other nodes.
+            self._clear()
+        return self.progress != before
 
     def _follow(self, s: Sight, address: AddressStatus, order_id: str) -> None:
+        resource = address.resource
         if self.progress is None or self.progress.id != order_id:
-            self._moved = False
-            self._tell(order_id, "seen", "none", address.resource)
-        if self.progress is None or self.progress.state in ("done", "failed"):
-            return
-        if resource_state(s, address.resource) == "started":
-            trouble = self._crm(s, "--clear", address.resource) if self._moved else ""
-            self._tell(order_id, "done", trouble or "started here", address.resource)
-        elif self.progress.state == "seen" and s.pacemaker.state == "online":
-            self._moved = True
-            trouble = self._crm(s, "--move", address.resource)
-            state = "failed" if trouble else "moving"
-            self._tell(order_id, state, trouble or "Pacemaker was asked", address.resource)
-
-    def _crm(self, s: Sight, verb: str, resource: str) -> str:
-        top = s.pacemaker.tops.get(resource, resource)
-        arguments = [verb, "--resource", top]
-        if verb == "--move":
+            self._tell(order_id, "seen", "none", resource)
+        state = "" if self.progress is None else self.progress.state
+        if state in ("seen", "moving") and resource_state(s, resource) == "started":
+            self._tell(order_id, "done", self._clear() or "it is started here", resource)
+        elif state == "seen" and s.pacemaker.state == "online":
+            self._moved_top = s.pacemaker.tops.get(resource, resource)
             # Without --force an infinite stickiness would keep the resource where it is.
-            arguments += ["--node", s.node_name, "--lifetime", _LIFETIME, "--force"]
-        return self._run(arguments)
+            where = ["--resource", self._moved_top, "--node", s.node_name]
+            trouble = self._run(["--move", *where, "--lifetime", _LIFETIME, "--force"])
+            state = "failed" if trouble else "moving"
+            self._tell(order_id, state, trouble or "Pacemaker was asked to move it", resource)
+
+    def _clear(self) -> str:
+        """Takes back the constraints of a move, which would keep other nodes from taking over."""
+        top, self._moved_top = self._moved_top, ""
+        return self._run(["--clear", "--resource", top]) if top else ""
 
     def _tell(self, order_id: str, state: str, detail: str, resource: str) -> None:
         printable = "".join(c if " " <= c <= "~" else " " for c in detail)[:_DETAIL_CHARACTERS]
@@ -147,11 +157,11 @@ class Orders:
         )
 
 
-def crm_resource(command: Sequence[str], arguments: Sequence[str]) -> str:
+def crm_resource(command: Sequence[str]) -> str:
     """Runs `crm_resource`; returns its complaint in one line, empty when it succeeded."""
     try:
         done = subprocess.run(
-            [*command, *arguments],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -11,8 +11,9 @@ import os
 import time
 from typing import Any, Callable
 
-from eip_agent.view import Word
 from eip_contract.fields import MAX_COUNTER
+
+from eip_agent.view import Word
 
 
 def next_incarnation(state_dir: str, warn: Callable[[str], None]) -> int:
@@ -25,14 +26,14 @@ def next_incarnation(state_dir: str, warn: Callable[[str], None]) -> int:
     try:
         with open(path, encoding="ascii") as file:
             last = int(file.read(32))
-        if not 0 < last < MAX_COUNTER:
-            raise ValueError(last)
-        count = last + 1
     except FileNotFoundError:
-        count = int(time.time())
+        last = int(time.time())
     except ValueError:
-        count = int(time.time())
-        warn(f"{path} is damaged: the incarnation goes on from the clock, {count}")
+        last = 0
+    if not 0 < last < MAX_COUNTER:
+        last = int(time.time())
+        warn(f"{path} is damaged: the incarnation goes on from the clock, {last}")
+    count = last + 1
     replace_file(path, str(count))
     return count
 

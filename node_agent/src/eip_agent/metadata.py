@@ -11,8 +11,9 @@ import re
 import time
 from dataclasses import dataclass
 
-from eip_agent.channel import Channel, ExchangeError
 from eip_contract.fields import INSTANCE_ID, IPV4
+
+from eip_agent.channel import Channel, ExchangeError
 
 _TOKEN_SECONDS = 21_600
 _OK, _UNAUTHORIZED, _NOT_FOUND = 200, 401, 404

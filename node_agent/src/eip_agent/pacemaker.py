@@ -6,9 +6,9 @@ Pure parsing: no process is run here. Pacemaker's former role names are mapped i
 from __future__ import annotations
 
 import dataclasses
-import xml.etree.ElementTree as ET  # noqa: N817, S405 - the usual name; our own Pacemaker's output
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Iterable, Mapping
 
 RC_DISCONNECTED = 102
 """`crm_mon`'s exit status and `<status code>` when no Pacemaker runs here."""

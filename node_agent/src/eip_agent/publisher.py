@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Callable
 
 from eip_agent.channel import ExchangeError
@@ -11,29 +10,7 @@ from eip_agent.channel import ExchangeError
 if TYPE_CHECKING:
     from eip_contract.report import NodeReport
 
-
-class Outcome:
-    """Whether calls of one kind succeed; says a sentence when that changes."""
-
-    def __init__(self, what: str, say: Callable[..., None]) -> None:
-        self._what, self._say = what, say
-        self.trouble = ""
-        self._kind, self._since = "", 0.0
-
-    def failed(self, error: ExchangeError) -> None:
-        """Notes a failure; a new kind of failure is said, the same one is not repeated."""
-        if not self.trouble:
-            self._since = time.monotonic()
-        if error.kind != self._kind:
-            self._say(f"{self._what} fails", reason=str(error))
-        self._kind, self.trouble = error.kind, str(error)
-
-    def succeeded(self) -> None:
-        """Notes a success."""
-        if self.trouble:
-            seconds = f"{time.monotonic() - self._since:.1f}"
-            self._say(f"{self._what} succeeds again", after_seconds=seconds)
-        self._kind, self.trouble = "", ""
+    from eip_agent.board import Outcome
 
 
 class Publisher(threading.Thread):
@@ -46,11 +23,6 @@ class Publisher(threading.Thread):
         self._next: NodeReport | None = None
         self._sent_seq = -1
         self.sent_count = 0
-
-    @property
-    def trouble(self) -> str:
-        """Why the last attempt failed; empty after a success."""
-        return self._outcome.trouble
 
     def offer(self, report: NodeReport) -> None:
         """Hands over the newest report and returns at once."""
@@ -74,7 +46,7 @@ class Publisher(threading.Thread):
             try:
                 self._put(report)
             except ExchangeError as error:
-                self._outcome.failed(error)
+                self._outcome.failed(error.kind, str(error))
                 continue
             self._outcome.succeeded()
             with self._changed:

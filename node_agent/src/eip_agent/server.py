@@ -13,7 +13,8 @@ import select
 import socket
 import struct
 import threading
-from typing import Any, Callable, Mapping
+from collections.abc import Mapping
+from typing import Any, Callable
 
 _MAX_LINE = 4096
 _ASK_SECONDS = 2.0

@@ -11,8 +11,8 @@ import dataclasses
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping
 
 from eip_contract.fields import NAME
 from eip_contract.report import MAX_RESOURCES

@@ -1,4 +1,4 @@
-"""Answers that rest on evidence: is a start granted, is an address lost, may a failure be forgotten.
+"""Answers that rest on evidence: is a start granted, an address lost, a failure to be forgotten.
 
 Pure functions of one `Sight`. "Someone else has it" and "nobody could say" are never one answer.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eip_agent.view import NEVER, SETTLING_SECONDS, Sight, lost_peers
 from eip_contract.state_item import SETTLED
+
+from eip_agent.view import NEVER, SETTLING_SECONDS, Sight, lost_peers
 
 if TYPE_CHECKING:
     from eip_contract.state_item import AddressStatus

@@ -7,15 +7,17 @@ and of clean-up are answered in `verdicts`.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING
 
 from eip_agent.pacemaker import PacemakerView
 
 if TYPE_CHECKING:
-    from eip_agent.settings import Settings
     from eip_contract.report import NodeReport
     from eip_contract.state_item import AddressStatus, ClusterStatus
+
+    from eip_agent.settings import Settings
 
 NEVER = float("-inf")
 SETTLING_SECONDS = 15.0

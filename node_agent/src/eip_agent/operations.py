@@ -1,0 +1,158 @@
+"""What is asked over the socket: by the resource agent, the alert agent and the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Callable
+
+from eip_agent.board import Board, age_seconds
+from eip_agent.verdicts import Verdict, monitor_verdict, start_verdict
+from eip_agent.view import NEVER, Word
+
+if TYPE_CHECKING:
+    from eip_agent.followup import CleanUp
+    from eip_agent.publisher import Publisher
+    from eip_agent.reporter import Reporter
+    from eip_agent.server import Alive
+    from eip_agent.settings import Settings
+
+_RELEASE_SECONDS = 0.3
+_DEFAULT_START_SECONDS, _LONGEST_START_SECONDS = 18.0, 600.0
+
+
+class Operations:
+    """Answers requests; each runs in a thread of its own."""
+
+    def __init__(
+        self,
+        board: Board,
+        settings: Settings,
+        *,
+        reporter: Reporter,
+        publisher: Publisher,
+        clean_up: CleanUp,
+        say: Callable[..., None],
+    ) -> None:
+        self._board, self._settings, self._say = board, settings, say
+        self._reporter, self._publisher, self._clean_up = reporter, publisher, clean_up
+
+    def handle(self, request: Mapping[str, Any], alive: Alive) -> Mapping[str, Any]:
+        """Answers one request; `alive` tells whether the asker still waits."""
+        operation, resource = request.get("op"), request.get("resource")
+        if operation == "alert":
+            self._board.observer_wake.set()
+            return {"outcome": "ok"}
+        if operation == "status":
+            return self._describe()
+        if operation not in ("start", "stop", "monitor"):
+            return {"outcome": "error", "reason": "no such operation"}
+        if not isinstance(resource, str) or resource not in self._settings.resources:
+            known = ", ".join(self._settings.resources)
+            text = f"the agent watches {known}, not {resource!a}: see `resources` in its settings"
+            return {"outcome": "error", "reason": text}
+        if operation == "start":
+            return self._start(resource, _seconds(request.get("timeout_ms")), alive)
+        return self._stop(resource) if operation == "stop" else self._monitor(resource)
+
+    def _start(self, resource: str, seconds: float, alive: Alive) -> Mapping[str, Any]:
+        with self._board.changed:
+            began = time.monotonic()
+            self._board.words.drop_note(resource)
+            word = Word("starting", began, claim=self._reporter.next_order)
+            self._board.set_word(resource, word)
+            self._reporter.pulse()
+        self._board.status_wake.set()
+        self._board.observer_wake.set()
+        verdict = self._await_grant(resource, word, began + seconds, alive)
+        granted = verdict.outcome == "granted"
+        with self._board.changed:
+            now = time.monotonic()
+            # A stop may have overtaken this start; then the last word is the stop's.
+            if self._board.sight().words.get(resource) is not word:
+                granted = False
+            elif granted:
+                ip, term = verdict.public_ip, verdict.term
+                self._board.set_word(resource, Word("started", now, word.claim, term, ip))
+                self._clean_up.settled(resource)
+            else:
+                self._board.set_word(resource, Word("stopped", now))
+                self._clean_up.note(resource, now)
+            self._reporter.pulse()
+        self._board.metadata_wake.set()
+        self._say(
+            "The start is granted" if granted else "The start is refused",
+            resource=resource,
+            term=verdict.term,
+            reason=verdict.reason,
+            after_seconds=f"{now - began:.2f}",
+        )
+        outcome = "granted" if granted else "refused"
+        return {**dataclasses.asdict(verdict), "outcome": outcome}
+
+    def _await_grant(self, resource: str, word: Word, deadline: float, alive: Alive) -> Verdict:
+        """Waits for a final verdict; a refusal has to be seen in two looks at Pacemaker."""
+        refused_at = NEVER
+        while True:
+            with self._board.changed:
+                s = self._board.sight()
+                if s.words.get(resource) is not word:
+                    return Verdict("refused", "another operation took this start's place")
+                verdict = start_verdict(s, resource)
+                if verdict.outcome == "granted" or s.now >= deadline:
+                    return verdict
+                if verdict.outcome == "refused" and NEVER < refused_at < s.pacemaker_at:
+                    return verdict
+                if verdict.outcome != "refused" or refused_at == NEVER:
+                    refused_at = s.pacemaker_at if verdict.outcome == "refused" else NEVER
+                self._board.changed.wait(min(0.25, deadline - s.now))
+            if not alive():
+                return Verdict("refused", f"the resource agent went away; {verdict.reason}")
+
+    def _stop(self, resource: str) -> Mapping[str, Any]:
+        self._board.words.drop_note(resource)
+        self._board.set_word(resource, Word("stopped", time.monotonic()))
+        self._reporter.flush(_RELEASE_SECONDS)
+        return {"outcome": "released"}
+
+    def _monitor(self, resource: str) -> Mapping[str, Any]:
+        with self._board.changed:
+            word = self._board.sight().words.get(resource)
+            if word is None or word.state == "stopped":
+                self._say("The resource agent says that it runs here", resource=resource)
+                self._board.set_word(resource, Word("started", time.monotonic()))
+            s = self._board.sight()
+        lag = self._settings.metadata_lag_seconds
+        verdict = monitor_verdict(s, resource, int(time.time() * 1000), lag)
+        if verdict.outcome == "lost":
+            self._say("The address is lost", resource=resource, reason=verdict.reason)
+        return dataclasses.asdict(verdict)
+
+    def _describe(self) -> Mapping[str, Any]:
+        """Everything that an operator may want to see."""
+        s = self._board.sight()
+        last = self._reporter.last
+        status = s.status
+        return {
+            "outcome": "ok",
+            "report": None if last is None else last.to_detail(),
+            "reports_sent": self._publisher.sent_count,
+            "publishing": s.publish_trouble or "ok",
+            "reading": s.status_trouble or "ok",
+            "status_age_seconds": age_seconds(s, s.status_at),
+            "addresses": {
+                name: dataclasses.asdict(address)
+                for name, address in (status.addresses if status else {}).items()
+            },
+            "node_names": dict(status.node_names) if status else {},
+            "links": s.links,
+            "words": {name: dataclasses.asdict(word) for name, word in s.words.items()},
+            "refused_starts": self._clean_up.resources,
+        }
+
+
+def _seconds(timeout_ms: Any) -> float:
+    if isinstance(timeout_ms, (int, float)) and timeout_ms > 0:
+        return min(timeout_ms / 1000, _LONGEST_START_SECONDS)
+    return _DEFAULT_START_SECONDS
