@@ -87,7 +87,7 @@ class Arbiter:
     def _carry_out(self, snapshot: Snapshot, resource: str, decision: Decision) -> Snapshot:
         address = snapshot.addresses[resource]
         if isinstance(decision, Keep):
-            if _worth_saying(snapshot, decision):
+            if not decision.calm:
                 self.telemetry.kept(decision.rule, decision.sentence, **_fields(snapshot, address))
             return snapshot
         if isinstance(decision, Resume):
@@ -217,11 +217,6 @@ class Arbiter:
                 evidence=_evidence(snapshot),
             )
         )
-
-
-def _worth_saying(snapshot: Snapshot, keep: Keep) -> bool:
-    """Whether a decision to keep belongs in the log: calm heartbeats must cost nothing."""
-    return keep.rule != "R999" or any(node.alarm_since_ms for node in snapshot.nodes.values())
 
 
 def _fields(snapshot: Snapshot, address: Address) -> dict[str, str | int]:

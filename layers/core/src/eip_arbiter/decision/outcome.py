@@ -18,10 +18,11 @@ class ReportSeen:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Nothing changes."""
+    """Nothing changes; `calm` where nothing is going on either, so that nobody need be told."""
 
     rule: str
     sentence: str
+    calm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

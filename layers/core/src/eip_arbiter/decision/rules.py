@@ -149,7 +149,8 @@ def r999_keep(case: Case) -> Decision:
         )
     if case.claimant is None:
         why = "no other node claims it" if not case.claimants else "its claimant is nofailover"
-        return Keep("R999", f"{_holder(case)} keeps {_it(case)}: {why}")
+        calm = not case.claimants
+        return Keep("R999", f"{_holder(case)} keeps {_it(case)}: {why}", calm=calm)
     left_s = (case.allowed_silence_ms(case.claimant) - case.holder_silent_ms) / 1000
     return Keep(
         "R999",

@@ -1,0 +1,143 @@
+"""A place where a story happens: the embedded AWS, the environment in it, and a cluster of agents.
+
+`simulated_site` needs no root; `real_site` (in `lab.cluster`'s enclosure) is the proof. Both run the
+same template, functions, agent, resource agent and metadata service.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.cluster.protocol import AwsCut, Cluster
+from lab.embedded.cloud import EmbeddedAws
+from lab.embedded.faults import Fault
+from lab.embedded.world import World
+from lab.simulated.cluster import SimulatedCluster
+
+ROOT = Path(__file__).parents[1]
+CLUSTER_ID = "web"
+START_TIMEOUT_SECONDS = 20
+AGENT_PATH = os.pathsep.join(
+    [str(ROOT / "node_agent" / "src"), str(ROOT / "layers" / "contract" / "src")]
+)
+RESOURCE_AGENT = ROOT / "node_agent" / "ocf" / "eip"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a story works with. `mark(node)` is the resource agent's mark of a running resource."""
+
+    aws: EmbeddedAws
+    world: World
+    cluster: Cluster
+    mark: Callable[[str], Path]
+    agent_log: Callable[[str], Path]
+
+    def running_since(self, node: str) -> float | None:
+        """When the resource was started there (`time.time()`), None where it does not run."""
+        try:
+            return self.mark(node).stat().st_mtime
+        except OSError:
+            return None
+
+    def running_on(self) -> list[str]:
+        """The nodes on which the resource agent says that the resource runs."""
+        return [node for node in self.cluster.nodes if self.running_since(node) is not None]
+
+
+def agent_settings(aws: EmbeddedAws, node: str, **more: str) -> str:
+    """An agent's configuration file, as an operator would write it from the stack's outputs."""
+    settings = {
+        "cluster_id": CLUSTER_ID,
+        "bus": aws.outputs["BusName"],
+        "table": aws.outputs["TableName"],
+        "endpoint_url": aws.endpoint_url,
+        "node_name": node,
+        **more,
+    }
+    return "[agent]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items())
+
+
+def cut_by_faults(aws: EmbeddedAws) -> Callable[[str, AwsCut | None], None]:
+    """How a simulated node loses AWS: the embedded AWS itself does not answer it."""
+    faults: dict[str, Fault] = {}
+
+    def cut(node: str, how: AwsCut | None) -> None:
+        if node in faults:
+            faults.pop(node).clear()
+        if how is not None:
+            mode = "blackhole" if how == "blackhole" else "refuse"
+            faults[node] = aws.faults.set(mode, principal=node)
+
+    return cut
+
+
+@contextlib.contextmanager
+def simulated_site(folder: Path, *, token_ms: int = 1000) -> Iterator[Site]:
+    """A site on this machine's loopback, without root: the cluster is simulated, the rest is real."""
+    nodes = ["n1", "n2"]
+    with EmbeddedAws(ROOT / "template.yaml", work_dir=folder / "aws") as aws:
+        world = World(aws, folder / "metadata", cluster_id=CLUSTER_ID, node_names=nodes)
+        ports = {node: _free_port() for node in nodes}
+
+        def boot(cluster: SimulatedCluster, name: str) -> None:
+            node, metadata_port = cluster.node(name), ports[name]
+            bins = node.folder / "bin"
+            config = node.folder / "eip-agent.conf"
+            config.write_text(
+                agent_settings(
+                    aws,
+                    name,
+                    socket=str(node.folder / "run" / "agent.sock"),
+                    state_dir=str(node.folder / "state"),
+                    metadata_endpoint=f"http://127.0.0.1:{metadata_port}",
+                    crm_mon=str(bins / "crm_mon"),
+                    crm_resource=str(bins / "crm_resource"),
+                    corosync_cfgtool=str(bins / "corosync-cfgtool"),
+                    corosync_quorumtool=str(bins / "corosync-quorumtool"),
+                )
+            )
+            (node.folder / "state").mkdir(exist_ok=True)
+            environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+            metadata = world.nodes[name].metadata_file
+            imds = [sys.executable, "-m", "lab.embedded.imds", "--metadata", str(metadata)]
+            node.spawn(
+                [*imds, "--bind", "127.0.0.1", "--port", str(metadata_port)],
+                log="metadata.log",
+                env={**environment, "PYTHONPATH": str(ROOT)},
+            )
+            node.spawn(
+                [sys.executable, "-m", "eip_agent", "run", "--config", str(config)],
+                log="eip-agent.log",
+                env={**environment, "PYTHONPATH": AGENT_PATH},
+            )
+
+        cluster = SimulatedCluster(
+            folder / "nodes",
+            resource_agent=[sys.executable, "-IS", str(RESOURCE_AGENT)],
+            at_boot=boot,
+            cut=cut_by_faults(aws),
+            token_ms=token_ms,
+        )
+        with contextlib.ExitStack() as stack:
+            stack.callback(cluster.down)
+            cluster.up()
+            yield Site(
+                aws=aws,
+                world=world,
+                cluster=cluster,
+                mark=lambda node: cluster.node(node).folder / "run" / "eip-arbiter-eip.state",
+                agent_log=lambda node: cluster.node(node).folder / "eip-agent.log",
+            )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
