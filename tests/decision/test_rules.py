@@ -252,6 +252,11 @@ class TestR072SplitBrain:
         cluster = snapshot(holding(ago_ms=1_000), claiming(alarm_ms=500))
         assert kept(decided(cluster)) == "R999"
 
+    def test_the_last_word_of_the_holder_before_this_one_is_no_challenge(self) -> None:
+        at = address(holder=N2, term=8, changed_at_ms=NOW - 4_999)
+        cluster = snapshot(dead(1, silent_ms=5_000), claiming(2, ago_ms=10), at=at)
+        assert kept(decided(cluster)) == "R999"
+
     def test_the_challenge_is_closed_when_nobody_challenges_any_more(self) -> None:
         decision = decided(snapshot(at=address(refusal=Refusal(N2, NOW - 9_000))))
         assert isinstance(decision, Note)

@@ -35,11 +35,18 @@ class Case:
 
     @cached_property
     def claimants(self) -> tuple[Node, ...]:
-        """Other nodes than the holder that freshly claim the address, the best one first."""
+        """Other nodes than the holder that freshly claim the address, the best one first.
+
+        A claim from before the grant in force is not against it: the last word of a holder that
+        just lost the address would look like a split-brain.
+        """
         claiming = [
             node
             for node in self.snapshot.nodes.values()
-            if node.instance_id != self.address.holder and self.claims(node)
+            if node.instance_id != self.address.holder
+            and self.claims(node)
+            and node.report is not None
+            and node.report.received_at_ms > self.address.changed_at_ms
         ]
         return tuple(sorted(claiming, key=self._rank))
 

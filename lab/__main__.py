@@ -1,0 +1,68 @@
+"""`python -m lab demo`: the story on a simulated cluster. `python -m lab real`: on a real one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lab.scenes import Outcome, Scenes
+from lab.site import Site, simulated_site
+from lab.table import render, write_json
+from lab.timeline import Timeline
+
+DEMO_OUTAGE_SECONDS = 6.0
+
+
+def tell(site: Site, *, outage_seconds: float, scenes: list[str], quiet: bool) -> list[Outcome]:
+    """Runs scenes by name, one after the other, on a site that is up."""
+    timeline = Timeline(site.aws, site.world, quiet=quiet)
+    stage = Scenes(site, timeline, outage_seconds=outage_seconds)
+    return [getattr(stage, scene)() for scene in scenes]
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """The main job on this machine, without root."""
+    began = time.monotonic()
+    print("EIP Arbiter demo: real template, functions, agent and resource agent;")
+    print("the AWS is embedded in this process, and Pacemaker is SIMULATED (make lab: a real one).")
+    with tempfile.TemporaryDirectory(prefix="eip-arbiter-demo-") as folder:
+        with simulated_site(Path(folder)) as site:
+            print(f"deployed the template in {site.aws.deploy_seconds:.1f} s, two nodes are up")
+            outcomes = tell(
+                site,
+                outage_seconds=DEMO_OUTAGE_SECONDS,
+                scenes=[
+                    "planned_stop",
+                    "calm",
+                    "power_loss",
+                    "split_brain",
+                    "aws_outage",
+                    "forced_failover",
+                ],
+                quiet=arguments.quiet,
+            )
+        print(f"\n{render(outcomes, 'SIMULATED')}")
+        seconds = time.monotonic() - began
+        print(f"\n{seconds:.0f} s in all")
+        if arguments.json:
+            write_json(arguments.json, outcomes, "simulated", {"seconds": round(seconds, 1)})
+    return 0 if all(outcome.ok for outcome in outcomes) else 1
+
+
+def main() -> int:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("demo", help="the story on a simulated cluster, without root")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there")
+    command.add_argument("--quiet", action="store_true", help="no timeline, only the table")
+    command.set_defaults(run=demo)
+    arguments = parser.parse_args()
+    return int(arguments.run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""What happened during a story, as people read it and as a scene judges it.
+
+The recorder listens to the embedded AWS: events that a bus took, lines that functions logged, moves
+that EC2 carried out. Times are `time.monotonic()` seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from lab.embedded.cloud import EmbeddedAws
+from lab.embedded.journal import Entry, Move
+from lab.embedded.runtime import Invocation
+from lab.embedded.world import World
+
+COLOURS = {"fault": "31", "node": "36", "rule": "33", "move": "32", "scene": "1"}
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One line of the timeline. `kind`: suspicion, claim, release, grant, decision, move, fault."""
+
+    at: float
+    kind: str
+    node: str
+    text: str
+    rule: str = ""
+    term: int = 0
+
+
+class Timeline:
+    """Records happenings, and prints each as it comes.
+
+    Args:
+        aws: the embedded AWS to listen to.
+        world: gives names to instances.
+        quiet: print nothing.
+    """
+
+    def __init__(self, aws: EmbeddedAws, world: World, *, quiet: bool = False) -> None:
+        self._names = {node.instance_id: node.name for node in world.nodes.values()}
+        self._quiet = quiet
+        self._colours = sys.stdout.isatty()
+        self._lock = threading.Lock()
+        self._seen: list[Happening] = []
+        self._last: dict[str, str] = {}
+        self._began = time.monotonic()
+        self.cold_starts = 0
+        self.reports = 0
+        aws.events.subscribe(self._on_event)
+        aws.subscribe_to_invocations(self._on_invocation)
+        aws.journal.subscribe(self._on_entry)
+
+    def scene(self, title: str) -> float:
+        """Begins a scene: later times are printed relative to it; returns its monotonic begin."""
+        with self._lock:
+            self._began = time.monotonic()
+            self._last.clear()
+        self._print(f"\n{title}", "scene")
+        return self._began
+
+    def fault(self, text: str) -> float:
+        """Notes that a fault is put on now, and restarts the scene's clock."""
+        with self._lock:
+            self._began = time.monotonic()
+        self._add(Happening(self._began, "fault", "", text))
+        return self._began
+
+    def note(self, text: str) -> None:
+        """Notes something that a scene saw."""
+        self._add(Happening(time.monotonic(), "note", "", text))
+
+    def since(self, at: float, kind: str = "", node: str = "") -> list[Happening]:
+        """The happenings at or after a time, of one kind and node if given."""
+        with self._lock:
+            return [
+                h
+                for h in self._seen
+                if h.at >= at and (not kind or h.kind == kind) and (not node or h.node == node)
+            ]
+
+    def name(self, instance_id: str) -> str:
+        """The node's name, or "nobody"."""
+        return self._names.get(instance_id, instance_id or "nobody")
+
+    def _on_event(self, _bus: str, event: dict[str, Any]) -> None:
+        detail = event.get("detail")
+        if event.get("detail-type") != "Node Report" or not isinstance(detail, dict):
+            return
+        self.reports += 1
+        at, node = time.monotonic(), str(detail["node_name"])
+        suspects = ", ".join(s["node_name"] for s in detail["suspects"])
+        self._change(at, "suspicion", node, suspects, f"{node} lost sight of {suspects}")
+        claims = ", ".join(detail["awaiting"])
+        self._change(at, "claim", node, claims, f"{node} claims {claims}")
+        if detail["cause"] == "release":
+            self._add(Happening(at, "release", node, f"{node} releases"))
+
+    def _change(self, at: float, kind: str, node: str, value: str, text: str) -> None:
+        """Notes a report's statement when it differs from the node's last one."""
+        with self._lock:
+            changed = self._last.get(f"{kind} {node}", "") != value
+            self._last[f"{kind} {node}"] = value
+        if changed and value:
+            self._add(Happening(at, kind, node, text))
+
+    def _on_invocation(self, invocation: Invocation) -> None:
+        self.cold_starts += invocation.cold
+        for line in invocation.logs:
+            data = line.data or {}
+            rule, text = str(data.get("rule", "")), str(data.get("message", ""))
+            if not rule or data.get("level") not in ("INFO", "ERROR"):
+                continue
+            if text.startswith("not done"):
+                continue  # Another invocation had a newer report, and decided.
+            kind = "grant" if " gets " in text else "decision"
+            with self._lock:
+                # A sentence is repeated with each report while nothing changes.
+                repeated = self._last.get("rule") == rule and kind == "decision"
+                self._last["rule"] = rule if not text.startswith("settled") else ""
+            if not repeated:
+                at = time.monotonic() - (time.time() - line.wall)
+                term = int(data.get("term", 0))
+                self._add(Happening(at, kind, "", text, rule, term))
+
+    def _on_entry(self, entry: Entry) -> None:
+        if isinstance(entry, Move):
+            was, now = self.name(entry.from_instance), self.name(entry.to_instance)
+            text = f"EC2 {entry.operation}: {entry.public_ip} {was} -> {now}"
+            self._add(Happening(entry.at, "move", now, text))
+
+    def _add(self, happening: Happening) -> None:
+        with self._lock:
+            self._seen.append(happening)
+            elapsed = happening.at - self._began
+        colour = {"fault": "fault", "move": "move", "grant": "rule", "decision": "rule"}
+        mark = f"{happening.rule:5}" if happening.rule else f"{happening.kind:5.5}"
+        self._print(
+            f"  {elapsed:+8.2f} s  {mark}  {happening.text}", colour.get(happening.kind, "node")
+        )
+
+    def _print(self, text: str, colour: str) -> None:
+        if self._quiet:
+            return
+        if self._colours:
+            text = f"\033[{COLOURS[colour]}m{text}\033[0m"
+        print(text, flush=True)
