@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from lab.cluster import enclosure
+from lab.real_site import real_site
 from lab.scenes import Outcome, Scenes
 from lab.site import Site, simulated_site
 from lab.table import render, write_json
@@ -52,6 +54,26 @@ def demo(arguments: argparse.Namespace) -> int:
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 
+def real(arguments: argparse.Namespace) -> int:
+    """The same on a real Pacemaker cluster, in an enclosure that leaves nothing behind."""
+    missing = enclosure.requirements_missing()
+    if missing:
+        print(*(f"missing: {what}" for what in missing), sep="\n", file=sys.stderr)
+        return 2
+    enclosure.ensure_inside()
+    began = time.monotonic()
+    with real_site(token_ms=arguments.token) as site:
+        outcomes = tell(
+            site,
+            outage_seconds=60.0,
+            scenes=arguments.scenes.split(",") if arguments.scenes else ["planned_stop"],
+            quiet=arguments.quiet,
+        )
+    print(f"\n{render(outcomes, 'real')}")
+    print(f"\n{time.monotonic() - began:.0f} s in all")
+    return 0 if all(outcome.ok for outcome in outcomes) else 1
+
+
 def main() -> int:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
@@ -60,6 +82,12 @@ def main() -> int:
     command.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there")
     command.add_argument("--quiet", action="store_true", help="no timeline, only the table")
     command.set_defaults(run=demo)
+    command = commands.add_parser("real", help="the story on a real cluster (root)")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there")
+    command.add_argument("--quiet", action="store_true", help="no timeline, only the table")
+    command.add_argument("--token", type=int, default=1000, help="Corosync's token, milliseconds")
+    command.add_argument("--scenes", help="only these scenes, comma-separated")
+    command.set_defaults(run=real)
     arguments = parser.parse_args()
     return int(arguments.run(arguments))
 

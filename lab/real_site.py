@@ -1,0 +1,127 @@
+"""The site of the proof: a real Pacemaker cluster in the enclosure, set up the classic way.
+
+`stonith-enabled=false`, `no-quorum-policy=ignore`, `resource-stickiness=INFINITY`,
+`migration-threshold=1`; the agent runs unprivileged, as its systemd unit lets it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.cluster import enclosure, page
+from lab.cluster.network import AWS_ADDRESS
+from lab.cluster.real import RealCluster
+from lab.embedded.cloud import EmbeddedAws
+from lab.embedded.world import World
+from lab.site import (
+    AGENT_PATH,
+    CLUSTER_ID,
+    RESOURCE_AGENT,
+    ROOT,
+    START_TIMEOUT_SECONDS,
+    Site,
+    agent_settings,
+)
+
+AGENT_USER = 990
+ALERT_AGENT = "/etc/eip-agent/eip-agent-alert"
+CLASSIC_DEFAULTS = {"migration-threshold": "1"}
+MARK = "/run/resource-agents/eip-arbiter-eip.state"
+_FOLDERS = (
+    "install -d -o {user} -g haclient -m 750 /run/eip-agent"
+    " && install -d -o {user} -g haclient -m 700 /var/lib/eip-agent"
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cluster, the AWS beside it, and what each node starts at boot (more may be added)."""
+
+    cluster: RealCluster
+    aws: EmbeddedAws
+    world: World
+    at_boot: list[Callable[[RealCluster, str], None]]
+
+
+@contextlib.contextmanager
+def real_cluster(size: int = 2, *, token_ms: int = 1000) -> Iterator[Place]:
+    """A cluster with nothing in it but nodes with a metadata service, and AWS beside it."""
+    worlds: list[World] = []
+
+    def metadata_service(cluster: RealCluster, name: str) -> None:
+        metadata = worlds[0].nodes[name].metadata_file
+        imds = [sys.executable, "-m", "lab.embedded.imds", "--metadata", str(metadata)]
+        cluster.spawn(name, imds, log="metadata.log", env={"PYTHONPATH": str(ROOT)})
+
+    at_boot = [metadata_service]
+
+    def boot(cluster: RealCluster, name: str) -> None:
+        for start in at_boot:
+            start(cluster, name)
+
+    cluster = RealCluster(size, token_ms=token_ms, defaults=CLASSIC_DEFAULTS, at_boot=boot)
+    work = enclosure.STATE / "aws"
+    with EmbeddedAws(ROOT / "template.yaml", work_dir=work, bind=AWS_ADDRESS) as aws:
+        nodes = list(cluster.nodes)
+        worlds.append(World(aws, work / "metadata", cluster_id=CLUSTER_ID, node_names=nodes))
+        with contextlib.ExitStack() as stack:
+            stack.callback(cluster.down)
+            cluster.up()
+            yield Place(cluster, aws, worlds[0], at_boot)
+
+
+@contextlib.contextmanager
+def real_site(size: int = 2, *, token_ms: int = 1000) -> Iterator[Site]:
+    """The same with the agent on every node, the resource, and a web page that it is for."""
+    with real_cluster(size, token_ms=token_ms) as place:
+        yield install(place)
+
+
+def install(place: Place) -> Site:
+    """Installs the agent on running nodes and creates the resource."""
+    cluster, aws, world = place.cluster, place.aws, place.world
+    cluster.install("/usr/lib/ocf/resource.d/eip-arbiter/eip", RESOURCE_AGENT, mode=0o755)
+    alert = ROOT / "node_agent" / "alert" / "eip-agent-alert"
+    cluster.install(ALERT_AGENT, alert, mode=0o755)
+    for name in cluster.nodes:
+        cluster.node(name).install("/etc/eip-agent/eip-agent.conf", agent_settings(aws, name))
+        boot_agent(cluster, name)
+    place.at_boot.append(boot_agent)
+    first = cluster.nodes[0]
+    cluster.pcs(first, "alert", "create", "id=eip-agent", f"path={ALERT_AGENT}")
+    cluster.pcs(
+        first,
+        *("resource", "create", "eip", "ocf:eip-arbiter:eip"),
+        *("op", "start", f"timeout={START_TIMEOUT_SECONDS}s", "monitor", "interval=10s"),
+        *("meta", "multiple-active=stop_unexpected"),
+    )
+    return Site(
+        aws=aws,
+        world=world,
+        cluster=cluster,
+        mark=lambda node: _file_of(cluster, node, MARK),
+        agent_log=lambda node: cluster.node(node).home / "log" / "eip-agent.log",
+    )
+
+
+def boot_agent(cluster: RealCluster, name: str) -> None:
+    """Starts on a node what systemd would: the agent as its own user, and the web page."""
+    cluster.run(name, ["sh", "-c", _FOLDERS.format(user=AGENT_USER)])
+    cluster.spawn(
+        name,
+        [sys.executable, "-m", "eip_agent", "run", "--config", "/etc/eip-agent/eip-agent.conf"],
+        log="eip-agent.log",
+        env={"PYTHONPATH": AGENT_PATH},
+        user=AGENT_USER,
+    )
+    page.serve(cluster, name)
+
+
+def _file_of(cluster: RealCluster, node: str, path: str) -> Path:
+    """A file of a running node; one that cannot exist where the node has no power."""
+    it = cluster.node(node)
+    return it.path(path) if it.powered else Path("/nowhere")
