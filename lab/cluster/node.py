@@ -5,6 +5,7 @@ Links are made by `network`; what several nodes do together is in `real`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -234,9 +235,13 @@ class Node:
 
     def kill(self, name_prefix: str) -> None:
         """Kill the node's processes whose name begins so with SIGKILL, and wait."""
-        for pid in self.pids(name_prefix):
-            os.kill(pid, signal.SIGKILL)
+        self._signal(name_prefix, signal.SIGKILL)
         wait_gone(self._namespace, name_prefix, _STACK_SECONDS)
+
+    def _signal(self, name_prefix: str, number: int) -> None:
+        for pid in self.pids(name_prefix):
+            with contextlib.suppress(ProcessLookupError):  # it may end by itself meanwhile
+                os.kill(pid, number)
 
     def start_stack(self, pacemaker_environment: Mapping[str, str]) -> None:
         """Start Corosync and, once it answers, Pacemaker; those that run already stay."""
@@ -253,8 +258,7 @@ class Node:
 
     def stop_stack(self) -> None:
         """Stop Pacemaker, then Corosync, with what their systemd units run."""
-        for pid in self.pids("pacemakerd"):
-            os.kill(pid, signal.SIGTERM)
+        self._signal("pacemakerd", signal.SIGTERM)
         if not wait_gone(self._namespace, "pacemaker", _STACK_SECONDS):
             raise ClusterError(f"{self.name}: Pacemaker does not stop")
         if self.pids("corosync"):

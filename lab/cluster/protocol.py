@@ -69,6 +69,9 @@ class Cluster(Protocol):
     def thaw(self, node: str) -> None:
         """Let the processes of a frozen node go on."""
 
+    def repair(self) -> None:
+        """End all faults, start what is down, and wait until all nodes are online again."""
+
     def view(self, node: str) -> ClusterView | None:
         """What `crm_mon` on this node says now; `None` when Pacemaker does not answer."""
 

@@ -39,7 +39,8 @@ class RealCluster:
         pacemaker_environment: what /etc/default/pacemaker would hold; resource agents and alert
             agents get it too.
         at_boot: called for each node that has got power, before its cluster stack starts:
-            spawns there what systemd would start.
+            spawns there what systemd would start. Like the environment it may be set later, as
+            the embedded AWS can only be started once the networks are there.
     """
 
     kind: Literal["real"] = "real"
@@ -57,8 +58,8 @@ class RealCluster:
         if not enclosure.inside():
             raise ClusterError("a real cluster runs only in the enclosure")
         self._nodes = {f"n{number}": Node(f"n{number}", number) for number in range(1, size + 1)}
-        self._environment = dict(pacemaker_environment or {})
-        self._at_boot = at_boot
+        self.pacemaker_environment = dict(pacemaker_environment or {})
+        self.at_boot = at_boot
         self._cuts: dict[str, AwsCut] = {}
         shutil.rmtree(enclosure.STATE / "nodes", ignore_errors=True)
         conf = config.corosync_conf(self.nodes, token_ms)
@@ -101,7 +102,7 @@ class RealCluster:
 
     def start(self, node: str) -> None:
         """Start Corosync, then Pacemaker, on a node that has power."""
-        self._nodes[node].start_stack(self._environment)
+        self._nodes[node].start_stack(self.pacemaker_environment)
 
     def stop(self, node: str) -> None:
         """Stop Pacemaker, then Corosync, as their systemd units do, and wait for both."""
@@ -116,8 +117,8 @@ class RealCluster:
         self._nodes[node].boot()
         if node in self._cuts and self._cuts[node] == "unreachable":
             network.cut_aws(node, self._nodes[node].number, "unreachable")
-        if self._at_boot is not None:
-            self._at_boot(self, node)
+        if self.at_boot is not None:
+            self.at_boot(self, node)
         self.start(node)
 
     def partition(self, *nodes: str) -> None:
@@ -161,6 +162,19 @@ class RealCluster:
     def thaw(self, node: str) -> None:
         """Let the processes of a frozen node go on."""
         self._nodes[node].thaw()
+
+    def repair(self) -> None:
+        """End all faults, start what is down, and wait until all nodes are online again."""
+        for name, node in self._nodes.items():
+            self.restore_aws(name)
+            if not node.powered:
+                self.power_on(name)
+            node.thaw()
+        self.heal()
+        for name, node in self._nodes.items():
+            if not (node.pids("corosync") and node.pids("pacemaker-contr")):  # 15 letters
+                self.restart_cluster_stack(name)
+        self.wait_online()
 
     def run(
         self,

@@ -37,6 +37,15 @@ def cluster() -> Iterator[RealCluster]:
     cluster.down()
 
 
+@pytest.fixture(autouse=True)
+def _whole_again(cluster: RealCluster) -> Iterator[None]:
+    """A test that fails half way must not take the next ones with it."""
+    yield
+    cluster.repair()
+    cluster.clean_up("eip")
+    cluster.wait_until(lambda: len(cluster.started_on("eip")) == 1, "eip started once")
+
+
 def void(_: object) -> None:
     """Drop a value that `at_boot` does not want."""
 
@@ -61,8 +70,6 @@ def test_a_planned_stop_moves_the_resource_and_other_processes_stay(cluster: Rea
     assert cluster.started_on("eip") == (other,)
     assert cluster.view(holder) is None
     assert agent.running
-    cluster.start(holder)
-    cluster.wait_online()
     agent.kill()
     assert not agent.running
 
@@ -70,9 +77,9 @@ def test_a_planned_stop_moves_the_resource_and_other_processes_stay(cluster: Rea
 def test_after_a_power_loss_the_other_node_takes_over(cluster: RealCluster) -> None:
     holder, other = holder_and_other(cluster)
     cluster.power_off(holder)
-    assert page.fetch(cluster.address(holder), 0.3) is None
     took = cluster.wait_started("eip", other)
-    assert 2.0 < took < 6.0, "token + consensus, and up to 1 s for a new DC"
+    assert 2.0 < took < 8.0, "token + consensus, and up to 1 s for a new DC"
+    assert page.fetch(cluster.address(holder), 0.3) is None
     view = cluster.view(other)
     assert view is not None
     assert [n.expected_up for n in view.nodes if n.name == holder] == [True], "lost, not left"
@@ -124,8 +131,6 @@ def test_a_frozen_node_is_lost_and_comes_back_as_it_was(cluster: RealCluster) ->
 
 
 def test_a_move_by_hand_leaves_no_constraint(cluster: RealCluster) -> None:
-    cluster.clean_up("eip")
-    cluster.wait_until(lambda: len(cluster.started_on("eip")) == 1, "eip started somewhere")
     _, other = holder_and_other(cluster)
     cluster.move_resource("eip", other)
     assert cluster.started_on("eip") == (other,)

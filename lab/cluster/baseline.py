@@ -1,0 +1,262 @@
+"""The peers' figures: a bare Dummy resource, and `ocf:heartbeat:awseip` with Debian's AWS CLI.
+
+Both run on the same cluster and the same embedded AWS as the project itself, so that its own
+figures can be given as ratios of the same run. Nothing of the project runs in here.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lab.cluster.real import RealCluster
+    from lab.embedded.cloud import EmbeddedAws
+    from lab.embedded.journal import Move
+    from lab.embedded.world import World
+
+RESOURCE = "eip"
+PARTITION_SECONDS = 45.0
+OUTAGE_SECONDS = 60.0
+_AFTER_OUTAGE_SECONDS = 20.0
+_CALM_SECONDS = 3.0
+_SETTLE_SECONDS = 90.0
+_DUMMY_STATE = f"/run/resource-agents/Dummy-{RESOURCE}.state"
+_FOLDER = "/etc/eip-arbiter-baseline"
+_AGENT = "/usr/lib/ocf/resource.d/heartbeat/awseip"
+
+
+@dataclass(frozen=True)
+class DummyFigures:
+    """Seconds from the fault to the start on the peer: the cluster's own time, nothing else."""
+
+    planned_stop_seconds: tuple[float, ...]
+    power_loss_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """One takeover, in seconds from the fault; `nobody` is how long no living node had it."""
+
+    address_seconds: float
+    started_seconds: float
+    nobody_seconds: float
+
+
+@dataclass(frozen=True)
+class PartitionFigures:
+    """A cut ring with AWS in reach of both: how often the address moved, who said `Started`."""
+
+    seconds: float
+    moves: int
+    started_on: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OutageFigures:
+    """AWS refused to all nodes for a while: what ran where, some time after it was back."""
+
+    seconds: float
+    after_seconds: float
+    moves: int
+    started_on: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AwseipFigures:
+    """What `ocf:heartbeat:awseip` does in the faults that this project is measured by."""
+
+    monitor_cpu_seconds: float
+    planned_stop: tuple[Takeover, ...]
+    power_loss: tuple[Takeover, ...]
+    partition: PartitionFigures
+    outage: OutageFigures
+
+
+def measure_dummy(cluster: RealCluster, rounds: int = 1) -> DummyFigures:
+    """Measure a bare `ocf:heartbeat:Dummy`; the cluster must be whole and without resources."""
+    cluster.pcs("n1", *f"resource create {RESOURCE} ocf:heartbeat:Dummy".split())
+    figures = DummyFigures(
+        planned_stop_seconds=tuple(
+            _dummy_takeover(cluster, cluster.stop, cluster.start) for _ in range(rounds)
+        ),
+        power_loss_seconds=tuple(
+            _dummy_takeover(cluster, cluster.power_off, cluster.power_on) for _ in range(rounds)
+        ),
+    )
+    cluster.pcs("n1", "resource", "delete", RESOURCE)
+    return figures
+
+
+def _dummy_takeover(
+    cluster: RealCluster, fault: Callable[[str], None], repair: Callable[[str], None]
+) -> float:
+    holder, peer = _settle(cluster, lambda holder: holder is not None)
+    began = time.time()
+    fault(holder)
+    cluster.wait_started(RESOURCE, peer)
+    started = cluster.node(peer).path(_DUMMY_STATE).stat().st_mtime
+    repair(holder)
+    return round(started - began, 3)
+
+
+def prepare_awseip(cluster: RealCluster, aws: EmbeddedAws, world: World) -> None:
+    """Install what awseip needs on the nodes; call it before they get power.
+
+    Debian's AWS CLI (2.9) does not read AWS_ENDPOINT_URL, so a wrapper gives it as an option; and
+    `--profile default`, which awseip always says, needs a configuration file.
+    """
+    cluster.install(
+        f"{_FOLDER}/aws",
+        f'#!/bin/sh\nexec /usr/bin/aws --endpoint-url "{aws.endpoint_url}" "$@"\n',
+        mode=0o755,
+    )
+    cluster.install(f"{_FOLDER}/config", f"[default]\nregion = {aws.region}\n")
+    for name in cluster.nodes:
+        key, secret = aws.credentials(world.nodes[name].principal)
+        cluster.node(name).install(
+            f"{_FOLDER}/credentials",
+            f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n",
+        )
+    cluster.pacemaker_environment |= _AWS_ENVIRONMENT
+
+
+_AWS_ENVIRONMENT = {
+    "AWS_CONFIG_FILE": f"{_FOLDER}/config",
+    "AWS_SHARED_CREDENTIALS_FILE": f"{_FOLDER}/credentials",
+}
+
+
+class AwseipBaseline:
+    """Measures `ocf:heartbeat:awseip` with its defaults, and Pacemaker's migration-threshold.
+
+    Args:
+        cluster: whole, without resources, its nodes with a metadata service each.
+        aws: where the address is; `prepare_awseip` was called for it.
+        world: the instances of the nodes and the address.
+    """
+
+    def __init__(self, cluster: RealCluster, aws: EmbeddedAws, world: World) -> None:
+        self._cluster = cluster
+        self._aws = aws
+        self._world = world
+        self._address = world.addresses[RESOURCE]
+        self._options = {
+            "awscli": f"{_FOLDER}/aws",
+            "elastic_ip": self._address.public_ip,
+            "allocation_id": self._address.allocation_id,
+        }
+
+    def measure(self, rounds: int = 1) -> AwseipFigures:
+        """Run all faults, `rounds` times those that take the service over; about 4 minutes."""
+        cluster = self._cluster
+        options = [f"{name}={value}" for name, value in self._options.items()]
+        cluster.pcs("n1", "resource", "create", RESOURCE, "ocf:heartbeat:awseip", *options)
+        figures = AwseipFigures(
+            monitor_cpu_seconds=self._monitor_cpu(),
+            planned_stop=tuple(self._takeover(cluster.stop, cluster.start) for _ in range(rounds)),
+            power_loss=tuple(
+                self._takeover(cluster.power_off, cluster.power_on) for _ in range(rounds)
+            ),
+            partition=self._partition(),
+            outage=self._outage(),
+        )
+        cluster.pcs("n1", "resource", "delete", RESOURCE)
+        return figures
+
+    def _settle(self) -> tuple[str, str]:
+        return _settle(self._cluster, lambda holder: holder == self._world.holder(RESOURCE))
+
+    def _moves(self, since: float) -> list[Move]:
+        return self._aws.journal.moves(since=since, allocation_id=self._address.allocation_id)
+
+    def _monitor_cpu(self) -> float:
+        """Median CPU seconds of one monitor, with all that it starts."""
+        holder, _ = self._settle()
+        environment = {f"OCF_RESKEY_{name}": value for name, value in self._options.items()}
+        environment |= {"OCF_ROOT": "/usr/lib/ocf", "OCF_RESOURCE_INSTANCE": RESOURCE}
+
+        def once() -> float:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            self._cluster.run(holder, [_AGENT, "monitor"], env=_AWS_ENVIRONMENT | environment)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+        return round(statistics.median(once() for _ in range(5)), 3)
+
+    def _takeover(self, fault: Callable[[str], None], repair: Callable[[str], None]) -> Takeover:
+        holder, peer = self._settle()
+        instance = self._world.nodes[peer].instance_id
+        began = time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(fault, holder)  # a planned stop waits for the start on the peer
+            started = self._cluster.wait_started(RESOURCE, peer)
+            done.result()
+        moves = self._moves(began)
+        taken = next(move.at for move in moves if move.to_instance == instance)
+        left = next((move.at for move in moves if not move.to_instance), None)
+        if fault == self._cluster.power_off:
+            left = began
+        repair(holder)
+        return Takeover(
+            address_seconds=round(taken - began, 3),
+            started_seconds=round(started, 3),
+            nobody_seconds=round(taken - left, 3) if left is not None and left < taken else 0.0,
+        )
+
+    def _partition(self) -> PartitionFigures:
+        holder, _ = self._settle()
+        began = time.monotonic()
+        self._cluster.partition(holder)
+        time.sleep(PARTITION_SECONDS)
+        figures = PartitionFigures(
+            seconds=PARTITION_SECONDS,
+            moves=_arrivals(self._moves(began)),
+            started_on=self._cluster.started_on(RESOURCE),
+        )
+        self._cluster.heal()
+        return figures
+
+    def _outage(self) -> OutageFigures:
+        self._settle()
+        began = time.monotonic()
+        for name in self._cluster.nodes:
+            self._cluster.cut_aws(name, "refuse")
+        time.sleep(OUTAGE_SECONDS)
+        for name in self._cluster.nodes:
+            self._cluster.restore_aws(name)
+        time.sleep(_AFTER_OUTAGE_SECONDS)
+        return OutageFigures(
+            seconds=OUTAGE_SECONDS,
+            after_seconds=_AFTER_OUTAGE_SECONDS,
+            moves=_arrivals(self._moves(began)),
+            started_on=self._cluster.started_on(RESOURCE),
+        )
+
+
+def _settle(cluster: RealCluster, fits: Callable[[str | None], bool]) -> tuple[str, str]:
+    """Wait until all is whole and calm; returns the node that runs the resource, and its peer."""
+
+    def holder() -> str | None:
+        running = cluster.started_on(RESOURCE)
+        return running[0] if len(running) == 1 else None
+
+    cluster.wait_online()
+    cluster.clean_up(RESOURCE)
+    cluster.wait_until(
+        lambda: holder() is not None and fits(holder()), f"{RESOURCE} settled", _SETTLE_SECONDS
+    )
+    time.sleep(_CALM_SECONDS)
+    running = cluster.started_on(RESOURCE)
+    return running[0], next(name for name in cluster.nodes if name not in running)
+
+
+def _arrivals(moves: Sequence[Move]) -> int:
+    """Count how often the address came to a node."""
+    return sum(bool(move.to_instance) for move in moves)
