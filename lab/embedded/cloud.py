@@ -19,10 +19,12 @@ from moto.ec2.models import ec2_backends
 from lab.embedded import corrections, simulated
 from lab.embedded.eventbridge import EventBridge
 from lab.embedded.faults import FaultSwitch
-from lab.embedded.functions import Functions, Later
+from lab.embedded.functions import Functions
 from lab.embedded.journal import Journal, Move
+from lab.embedded.later import Later
+from lab.embedded.resources import Site
 from lab.embedded.server import Server
-from lab.embedded.stack import Site, Stack
+from lab.embedded.stack import Stack
 from lab.embedded.translate import translate
 from lab.embedded.wire import Reply, Request, WireError, access_key_id
 

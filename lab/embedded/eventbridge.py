@@ -23,7 +23,8 @@ from lab.embedded.wire import Reply, Request, WireError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lab.embedded.functions import Functions, Later, SendToQueue
+    from lab.embedded.functions import Functions, SendToQueue
+    from lab.embedded.later import Later
 
     Event = dict[str, Any]
 

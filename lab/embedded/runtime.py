@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import http.server
 import json
 import os
 import queue
@@ -22,8 +21,10 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from lab.embedded.runtime_api import RuntimeApi, Work
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 INIT_SECONDS = 10.0
@@ -99,11 +100,11 @@ class Environment:
         self.init_seconds = 0.0
         self._killed = False
         self._started = time.monotonic()
-        self._work: queue.SimpleQueue[tuple[dict[str, str], bytes] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._log_lock = threading.Lock()
         self._rest, self._lines = b"", list[bytes]()
-        self._api = _RuntimeApi(self._work, self._news)
+        self._api = RuntimeApi(self._work, self._news)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "awslambdaric", spec.handler],
             cwd=spec.code,
@@ -235,77 +236,3 @@ def _log_line(function: str, request_id: str, text: str) -> LogLine:
         parsed = None
     data = parsed if isinstance(parsed, dict) else None
     return LogLine(function, request_id, time.time(), text, data)
-
-
-class _RuntimeApi(http.server.ThreadingHTTPServer):
-    """The Runtime API (2018-06-01) of one environment."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(
-        self,
-        work: queue.SimpleQueue[tuple[dict[str, str], bytes] | None],
-        news: queue.SimpleQueue[tuple[str, Any]],
-    ) -> None:
-        super().__init__(("127.0.0.1", 0), _RuntimeHandler)
-        self.work = work
-        self.news = news
-        threading.Thread(target=self.serve_forever, args=(0.5,), daemon=True).start()
-
-    def close(self) -> None:
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
-
-
-class _RuntimeHandler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
-    server: _RuntimeApi
-
-    def log_message(self, *_args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        """Serve `invocation/next`: the first one says that the init phase is over."""
-        if not hasattr(self.server, "asked"):
-            self.server.asked = True  # type: ignore[attr-defined]
-            self.server.news.put(("ready", b""))
-        work = self.server.work.get()
-        if work is None:
-            self.close_connection = True
-            return
-        headers, payload = work
-        self._send(200, payload, headers)
-
-    def do_POST(self) -> None:
-        """Take a response, an error, or an error of the init phase."""
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            body = _read_chunks(self.rfile.readline, self.rfile.read)
-        kind = "init_error" if self.path.endswith("/init/error") else self.path.rpartition("/")[2]
-        self.server.news.put((kind, body))  # before the answer, after which the process may exit
-        self._send(202, b"", {})
-
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
-
-
-def _read_chunks(readline: Callable[[], bytes], read: Callable[[int], bytes]) -> bytes:
-    body = b""
-    while size := int(readline().split(b";")[0], 16):
-        body += read(size)
-        readline()
-    readline()
-    return body

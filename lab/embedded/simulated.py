@@ -17,7 +17,8 @@ from moto.core.botocore_stubber import BotocoreStubber
 
 from lab.embedded.wire import Reply, Request, WireError
 
-# What is simulated, and under which host moto knows it. Everything else is refused.
+# What is simulated, and under which host moto knows it. Everything else is refused; so is STS,
+# whose stand-in names somebody else as the caller.
 SERVICES = {
     "cloudwatch": "monitoring",
     "dynamodb": "dynamodb",
@@ -26,7 +27,6 @@ SERVICES = {
     "logs": "logs",
     "sns": "sns",
     "sqs": "sqs",
-    "sts": "sts",
 }
 
 _locks: dict[str, threading.RLock] = collections.defaultdict(threading.RLock)
