@@ -93,6 +93,7 @@ class Agent:
         board, watchers = self._board, self._watchers
         watchers.observe()
         watchers.watch_links()
+        watchers.read_status()
         self._publisher.start()
         self._server.start()
         never = threading.Event()

@@ -120,7 +120,8 @@ class Orders:
         ]
         for address in ordered:
             self._follow(s, address, address.order_id or "")
-        if not ordered and s.status is not None:
+        starting = any(word.state == "starting" for word in s.words.values())
+        if not ordered and s.status is not None and not starting:
             # Withdrawn or expired before Pacemaker followed: leave no ban of the other nodes.
             self._clear()
         return self.progress != before

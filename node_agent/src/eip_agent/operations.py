@@ -92,7 +92,7 @@ class Operations:
         return {**dataclasses.asdict(verdict), "outcome": outcome}
 
     def _await_grant(self, resource: str, word: Word, deadline: float, alive: Alive) -> Verdict:
-        """Waits for a final verdict; a refusal has to be seen in two looks at Pacemaker."""
+        """Waits for a final verdict; a refusal must outlive one more look at the state."""
         refused_at = NEVER
         while True:
             with self._board.changed:
@@ -102,10 +102,12 @@ class Operations:
                 verdict = start_verdict(s, resource)
                 if verdict.outcome == "granted" or s.now >= deadline:
                     return verdict
-                if verdict.outcome == "refused" and NEVER < refused_at < s.pacemaker_at:
+                if verdict.outcome != "refused":
+                    refused_at = NEVER
+                elif refused_at == NEVER:
+                    refused_at = s.status_at
+                elif s.status_at > refused_at:
                     return verdict
-                if verdict.outcome != "refused" or refused_at == NEVER:
-                    refused_at = s.pacemaker_at if verdict.outcome == "refused" else NEVER
                 self._board.changed.wait(min(0.25, deadline - s.now))
             if not alive():
                 return Verdict("refused", f"the resource agent went away; {verdict.reason}")
@@ -126,7 +128,9 @@ class Operations:
         lag = self._settings.metadata_lag_seconds
         verdict = monitor_verdict(s, resource, int(time.time() * 1000), lag)
         if verdict.outcome == "lost":
+            # The resource agent now says "not running", so Pacemaker takes it for stopped here.
             self._say("The address is lost", resource=resource, reason=verdict.reason)
+            self._board.set_word(resource, Word("stopped", time.monotonic()))
         return dataclasses.asdict(verdict)
 
     def _describe(self) -> Mapping[str, Any]:

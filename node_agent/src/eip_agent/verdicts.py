@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from eip_contract.state_item import SETTLED
 
-from eip_agent.view import NEVER, SETTLING_SECONDS, Sight, lost_peers
+from eip_agent.view import NEVER, SETTLING_SECONDS, Sight, Word, lost_peers
 
 if TYPE_CHECKING:
     from eip_contract.state_item import AddressStatus
 
 READABLE_SECONDS = 15.0
 SILENT_SECONDS = 10.0
+LINK_BACK_SECONDS = 0.5
 _TWICE = 2
 
 
@@ -51,9 +52,12 @@ def start_verdict(s: Sight, resource: str) -> Verdict:
         return Verdict("waiting", f"the control plane did not answer in time: {trouble}")
     if address.holder in (None, s.instance_id):
         return Verdict("waiting", f"the control plane is still giving {address.public_ip} away")
+    why = ""
     if s.pacemaker_at > word.at and holder_runs_it(s, resource, address):
-        return Verdict("refused", _held_by(s, address) + "; Pacemaker runs the resource there")
-    return Verdict("waiting", _held_by(s, address))
+        why = "; Pacemaker runs the resource there"
+    elif holder_is_back(s, word, address):
+        why = "; Corosync's link to it is back"
+    return Verdict("refused" if why else "waiting", _held_by(s, address) + why)
 
 
 def holder_runs_it(s: Sight, resource: str, address: AddressStatus) -> bool:
@@ -64,6 +68,21 @@ def holder_runs_it(s: Sight, resource: str, address: AddressStatus) -> bool:
         and name in s.pacemaker.members
         and name not in lost_peers(s)
         and name in s.pacemaker.running_on.get(resource, frozenset())
+    )
+
+
+def holder_is_back(s: Sight, word: Word, address: AddressStatus) -> bool:
+    """Whether the link to a holder that still speaks came back while this start was waiting.
+
+    Pacemaker lets the holder join only once this start has ended, so its view cannot tell.
+    """
+    node_id = s.pacemaker.node_ids.get(s.name_of(address.holder or ""), 0)
+    up_since = s.link_changed_at.get(node_id, NEVER)
+    return (
+        bool(s.links and s.links.get(node_id))
+        and up_since > word.at
+        and s.now - up_since >= LINK_BACK_SECONDS
+        and s.advanced_at.get(address.holder or "", NEVER) > up_since
     )
 
 

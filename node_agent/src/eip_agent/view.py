@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 NEVER = float("-inf")
 SETTLING_SECONDS = 15.0
-"""For so long after a start Pacemaker's own view may still lag behind the resource agent's word."""
+"""For so long Pacemaker's view may contradict the resource agent's last word."""
+
+SETTLED_STATES = ("online", "standby", "maintenance")
+"""States in which Pacemaker's view of resources here is to be believed; a node that is joining
+shows an empty or another partition's view."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,12 @@ class Word:
 class Sight:
     """All that one look at the world rests on; times are this machine's monotonic seconds.
 
-    `pacemaker_at` and `status_at` are when the reading that brought them began. `advanced_at` tells
-    for each instance when its last report was seen to advance, `absent_reads` for each resource how
-    often in a row the metadata service said that its address is not here. `publish_trouble` and
-    `status_trouble` are empty while the control plane answers.
+    `pacemaker_at` and `status_at` are when the reading that brought them began. `last_roles` are
+    those of the last settled view, `contradicted_since` tells since when Pacemaker has shown a
+    resource stopped that was started here, `link_changed_at` when a link went up or down.
+    `advanced_at` tells for each instance when its last report was seen to advance, `absent_reads`
+    for each resource how often in a row the metadata service said that its address is not here.
+    `publish_trouble` and `status_trouble` are empty while the control plane answers.
     """
 
     node_name: str
@@ -58,6 +64,8 @@ class Sight:
     links: Mapping[int, bool] | None = None
     ever_seen: frozenset[str] = frozenset()
     last_roles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    contradicted_since: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    link_changed_at: Mapping[int, float] = dataclasses.field(default_factory=dict)
     words: Mapping[str, Word] = dataclasses.field(default_factory=dict)
     status: ClusterStatus | None = None
     status_at: float = NEVER
@@ -106,11 +114,11 @@ def resource_state(s: Sight, resource: str) -> str:
     if s.pacemaker.state in ("offline", "unknown"):
         never = word is None and s.last_roles.get(resource, "stopped") == "stopped"
         return "stopped" if never and s.pacemaker.state == "offline" else "unknown"
-    role = s.pacemaker.roles.get(resource, "stopped")
+    role = s.last_roles.get(resource, "stopped")
     if word is None or role == "failed":
         return role
-    stale = s.pacemaker_at > word.at + SETTLING_SECONDS and role == "stopped"
-    return "stopped" if stale else "started"
+    since = max(word.at, s.contradicted_since.get(resource, s.pacemaker_at))
+    return "stopped" if s.pacemaker_at - since > SETTLING_SECONDS else "started"
 
 
 def awaiting(s: Sight, states: Mapping[str, str]) -> tuple[str, ...]:

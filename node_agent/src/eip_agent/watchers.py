@@ -14,7 +14,7 @@ from eip_agent.board import Board, Outcome
 from eip_agent.channel import ExchangeError
 from eip_agent.corosync import CommandLinks, LibraryLinks, run
 from eip_agent.pacemaker import PacemakerView, parse_crm_mon, parse_quorum_mode
-from eip_agent.view import Sight, Word, lost_peers
+from eip_agent.view import SETTLED_STATES, Sight, Word, lost_peers
 
 if TYPE_CHECKING:
     from eip_contract.state_item import ClusterStatus
@@ -60,9 +60,14 @@ class Watchers:
                 # Corosync may still tell of links: keep who is who.
                 kept = before.pacemaker
                 seen = dataclasses.replace(seen, node_ids=kept.node_ids, left=kept.left)
-            else:
+            elif seen.state in SETTLED_STATES:
                 facts["last_roles"] = seen.roles
                 facts["ever_seen"] = before.ever_seen | set(seen.members)
+                facts["contradicted_since"] = {
+                    name: before.contradicted_since.get(name, began)
+                    for name, word in before.words.items()
+                    if word.state == "started" and seen.roles.get(name) == "stopped"
+                }
             self._board.know(pacemaker=seen, **facts)
         self._tell_membership(before.pacemaker, seen)
         s = self._board.sight()
@@ -95,10 +100,13 @@ class Watchers:
         s = self._board.sight()
         names = {i: name for name, i in s.pacemaker.node_ids.items() if name != s.node_name}
         links = self._links.read(names)
+        now = time.monotonic()
         if links != s.links:
             reached = ",".join(sorted(names.get(i, "?") for i, up in (links or {}).items() if up))
             self._say("Corosync's links changed", reaches=reached, readable=links is not None)
-            self._board.know(links=links)
+            before = s.links or {}
+            changed = {i: now for i, up in (links or {}).items() if before.get(i) != up}
+            self._board.know(links=links, link_changed_at={**s.link_changed_at, **changed})
             self._board.observer_wake.set()
         return self._settings.link_seconds
 
