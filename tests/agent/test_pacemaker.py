@@ -70,6 +70,19 @@ def test_a_resource_that_failed_there_does_not_run_there_unharmed() -> None:
     assert sample("healthy", "n2").running_on == {"eip": frozenset({"n1"})}
 
 
+def test_after_a_heal_a_waiting_start_there_does_not_look_like_ours() -> None:
+    text = (SAMPLES / "heal_while_starting.n2.xml").read_text()
+    holder, loser = (parse_crm_mon(text, node, ["eip"]) for node in ("n1", "n2"))
+    assert (holder.roles, loser.roles) == ({"eip": "started"}, {"eip": "starting"})
+    assert loser.running_on == {"eip": frozenset({"n1"})}
+
+
+def test_after_a_heal_a_failed_start_there_is_no_failure_here() -> None:
+    text = (SAMPLES / "heal_after_refusal.n2.xml").read_text()
+    holder, loser = (parse_crm_mon(text, node, ["eip"]) for node in ("n1", "n2"))
+    assert (holder.roles, loser.roles) == ({"eip": "started"}, {"eip": "failed"})
+
+
 @pytest.mark.parametrize("text", ["", "Pacemaker is running", "<a", "<pacemaker-result/>"])
 def test_what_cannot_be_read_is_unknown(text: str) -> None:
     assert parse_crm_mon(text, "n1", ["eip"]).state == "unknown"

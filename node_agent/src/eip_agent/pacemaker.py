@@ -13,6 +13,9 @@ from dataclasses import dataclass
 RC_DISCONNECTED = 102
 """`crm_mon`'s exit status and `<status code>` when no Pacemaker runs here."""
 
+_RC_PENDING = 193
+"""The `rc` that Pacemaker shows for an operation which is under way."""
+
 _CURRENT_ROLES = {"Master": "Promoted", "Slave": "Unpromoted"}
 _STATES = {
     "Started": "started",
@@ -61,7 +64,6 @@ def parse_crm_mon(text: str, node_name: str, watched: Iterable[str]) -> Pacemake
         return PacemakerView()
     dc = root.find("summary/current_dc")
     options = root.find("summary/cluster_options")
-    resources = root.find("resources")
     view = PacemakerView(
         state=_own_state(nodes[node_name], options),
         dc=None if dc is None else dc.get("name"),
@@ -83,7 +85,7 @@ def parse_crm_mon(text: str, node_name: str, watched: Iterable[str]) -> Pacemake
         if nodes[node_name].get("health") == "red"
         else (),
     )
-    return view if resources is None else _with_resources(view, resources, node_name, watched)
+    return _with_resources(view, root, node_name, watched)
 
 
 def parse_quorum_mode(text: str) -> str:
@@ -115,18 +117,18 @@ def _offline(nodes: Mapping[str, ET.Element], *, expected_up: bool) -> frozenset
 
 
 def _with_resources(
-    view: PacemakerView, resources: ET.Element, node_name: str, watched: Iterable[str]
+    view: PacemakerView, root: ET.Element, node_name: str, watched: Iterable[str]
 ) -> PacemakerView:
     roles: dict[str, str] = {}
     running_on: dict[str, frozenset[str]] = {}
     tops: dict[str, str] = {}
     for name in watched:
         copies: dict[str, list[ET.Element]] = {}
-        for top in resources:
+        for top in root.iterfind("resources/*"):
             for copy in _copies(top, name):
                 copies.setdefault(copy.get("id", "").split(":")[0], []).append(copy)
                 tops[name] = top.get("id", name)
-        by_node = {node: _state_on(node, copies) for node in view.node_ids}
+        by_node = {node: _state_on(node, copies, root) for node in view.node_ids}
         roles[name] = by_node.get(node_name, "stopped")
         running_on[name] = frozenset(node for node, role in by_node.items() if role == "started")
     return dataclasses.replace(view, roles=roles, running_on=running_on, tops=tops)
@@ -139,9 +141,9 @@ def _copies(element: ET.Element, name: str) -> list[ET.Element]:
     return [copy for child in element if child.tag != "node" for copy in _copies(child, name)]
 
 
-def _state_on(node: str, copies: Mapping[str, list[ET.Element]]) -> str:
+def _state_on(node: str, copies: Mapping[str, list[ET.Element]], root: ET.Element) -> str:
     """One state for a resource on one node; a group is started when all its members are."""
-    members = [_member_state(node, instances) for instances in copies.values()]
+    members = [_member_state(node, instances, root) for instances in copies.values()]
     if "failed" in members:
         return "failed"
     if members and all(state == "started" for state in members):
@@ -149,9 +151,12 @@ def _state_on(node: str, copies: Mapping[str, list[ET.Element]]) -> str:
     return "stopped" if all(state == "stopped" for state in members) else "starting"
 
 
-def _member_state(node: str, instances: list[ET.Element]) -> str:
+def _member_state(node: str, instances: list[ET.Element], root: ET.Element) -> str:
     for instance in instances:
-        if any(place.get("name") == node for place in instance.iterfind("node")):
+        places = [place.get("name") for place in instance.iterfind("node")]
+        if node in places and len(places) > 1:
+            return _state_by_history(node, instance.get("id", ""), root)
+        if node in places:
             role = instance.get("role", "")
             state = _STATES.get(_CURRENT_ROLES.get(role, role), "stopped")
             if _true(instance, "failed") and not _true(instance, "failure_ignored"):
@@ -160,6 +165,22 @@ def _member_state(node: str, instances: list[ET.Element]) -> str:
             pending = _STATES.get(instance.get("pending", ""), "")
             return "starting" if state == "stopped" and pending == "starting" else state
     return "stopped"
+
+
+def _state_by_history(node: str, resource: str, root: ET.Element) -> str:
+    """The state of a resource that is active on several nodes, as after a partition.
+
+    `crm_mon` then gives one role and one `failed` for all of them: a start that still waits or has
+    failed on the other node would look like ours. Each node's own operations tell them apart.
+    """
+    for failure in root.iterfind("failures/failure"):
+        if failure.get("node") == node and failure.get("op_key", "").startswith(f"{resource}_"):
+            return "failed"
+    for history in root.iterfind(f"node_history/node[@name='{node}']/resource_history"):
+        pending = history.find(f"operation_history[@task='start'][@rc='{_RC_PENDING}']")
+        if history.get("id") == resource and pending is not None:
+            return "starting"
+    return "started"
 
 
 def _true(element: ET.Element, attribute: str) -> bool:

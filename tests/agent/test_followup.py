@@ -1,0 +1,134 @@
+"""What the agent asks of Pacemaker, and when it keeps its hands off."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from eip_agent.followup import CleanUp, Orders
+from eip_agent.view import Sight, Word
+
+from tests.agent.test_view import ME, PEER, sight, status, with_view
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Pacemaker:
+    """Notes what crm_resource is asked for; fails while `trouble` says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.trouble = ""
+
+    def run(self, arguments: list[str]) -> str:
+        self.asked.append(" ".join(arguments))
+        return self.trouble
+
+
+def quiet(_sentence: str, **_fields: object) -> None:
+    """Takes the place of the journal."""
+
+
+def at(now: float, **changes: Any) -> Sight:
+    refused = with_view(start_failed=frozenset({"eip"}))
+    base = sight(status=status(PEER), status_at=now, words={"eip": Word("stopped", 0.0)})
+    changes = {"pacemaker": refused, "pacemaker_at": now, "now": now, **changes}
+    return dataclasses.replace(base, **changes)
+
+
+def test_a_refused_start_is_forgotten_once_the_cluster_has_been_whole_for_a_while(
+    tmp_path: Path,
+) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    clean_up.note("eip", 10.0)
+    apart: dict[str, Any] = {"links": {2: False}, "advanced_at": {PEER: 11.0}}
+    clean_up.step(at(11.0, **apart))
+    clean_up.step(at(12.0))
+    clean_up.step(at(13.0))
+    assert not pacemaker.asked
+    clean_up.step(at(14.0))
+    assert pacemaker.asked == ["--cleanup --resource eip --node n1"]
+    clean_up.step(at(15.0))
+    assert len(pacemaker.asked) == 1
+    clean_up.step(at(40.0, pacemaker=with_view()))
+    assert clean_up.resources == []
+
+
+def test_nothing_is_cleaned_up_while_the_resource_starts_or_runs(tmp_path: Path) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    clean_up.note("eip", 10.0)
+    for now in (12.0, 15.0, 18.0):
+        clean_up.step(at(now, words={"eip": Word("starting", now)}))
+    assert not pacemaker.asked
+
+
+def test_refused_starts_are_remembered_across_restarts_and_tried_ever_more_rarely(
+    tmp_path: Path,
+) -> None:
+    pacemaker = Pacemaker()
+    path = str(tmp_path / "debts")
+    CleanUp(path, pacemaker.run, quiet, 0.0).note("eip", 0.0)
+    clean_up = CleanUp(path, pacemaker.run, quiet, 0.0)
+    assert clean_up.resources == ["eip"]
+    pacemaker.trouble = "exit status 1"
+    for now in range(1, 121):
+        clean_up.step(at(float(now)))
+    assert 3 <= len(pacemaker.asked) <= 5
+    clean_up.settled("eip")
+    assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == []
+
+
+def ordered(**changes: Any) -> Sight:
+    order = status(ME, order_id="o1", order_target=ME, order_until_ms=5_000)
+    return dataclasses.replace(sight(status=order), **changes)
+
+
+def test_an_order_moves_the_outermost_resource_once_and_clears_when_it_is_here() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    there = ordered(pacemaker=with_view(tops={"eip": "group"}))
+    assert orders.step(there, 1_000)
+    assert not orders.step(there, 1_000)
+    assert pacemaker.asked == [
+        "--move --resource group --node n1 --lifetime PT5M --force",
+    ]
+    assert orders.progress is not None
+    assert orders.progress.state == "moving"
+    orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
+    assert pacemaker.asked[1:] == ["--clear --resource group"]
+    assert orders.progress.state == "done"
+
+
+def test_an_order_that_is_withdrawn_leaves_no_ban_but_never_disturbs_a_start() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    orders.step(ordered(), 1_000)
+    withdrawn = sight(status=status(ME))
+    starting = {"eip": Word("starting", 99.0)}
+    orders.step(dataclasses.replace(withdrawn, words=starting), 1_000)
+    assert len(pacemaker.asked) == 1
+    orders.step(withdrawn, 1_000)
+    orders.step(withdrawn, 1_000)
+    assert pacemaker.asked[1:] == ["--clear --resource eip"]
+
+
+def test_orders_for_others_or_past_or_while_pacemaker_is_away_move_nothing() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    orders.step(ordered(), 6_000)
+    orders.step(ordered(status=status(PEER, order_id="o", order_target=PEER)), 1_000)
+    orders.step(ordered(pacemaker=with_view(state="standby")), 1_000)
+    assert not pacemaker.asked
+
+
+def test_a_move_that_pacemaker_refuses_is_reported_in_printable_text() -> None:
+    pacemaker = Pacemaker()
+    pacemaker.trouble = "exit status 1: \x1b[31mno\n"
+    orders = Orders(pacemaker.run, quiet)
+    orders.step(ordered(), 1_000)
+    assert orders.progress is not None
+    assert orders.progress.state == "failed"
+    assert orders.progress.detail.isprintable()

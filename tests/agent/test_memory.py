@@ -1,0 +1,51 @@
+"""What survives a restart, and what a lost or damaged file does."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from eip_agent.memory import Words, next_incarnation
+from eip_agent.view import Word
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_incarnation_grows_with_each_start(tmp_path: Path) -> None:
+    (tmp_path / "incarnation").write_text("41")
+    warnings: list[str] = []
+    assert next_incarnation(str(tmp_path), warnings.append) == 42
+    assert next_incarnation(str(tmp_path), warnings.append) == 43
+    assert not warnings
+
+
+def test_a_damaged_or_lost_counter_never_goes_back(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    epoch = int(time.time())
+    for text in ("", "x", "-3", "9" * 30):
+        (tmp_path / "incarnation").write_text(text)
+        assert epoch < next_incarnation(str(tmp_path), warnings.append) < epoch + 100
+    assert len(warnings) == 4
+    (tmp_path / "incarnation").unlink()
+    assert next_incarnation(str(tmp_path), warnings.append) > epoch
+
+
+def test_words_survive_but_a_waiting_start_has_to_be_said_again(tmp_path: Path) -> None:
+    words = Words(str(tmp_path))
+    granted = Word("started", 5.0, (1, 2), 7, "203.0.113.7")
+    words.save({"eip": granted, "web": Word("starting", 5.0), "old": Word("stopped", 5.0)})
+    loaded = words.load(99.0)
+    assert loaded == {
+        "eip": Word("started", 99.0, term=7, public_ip="203.0.113.7"),
+        "old": Word("stopped", 99.0),
+    }
+    (tmp_path / "words.json").write_text("{")
+    assert words.load(99.0) == {}
+
+
+def test_a_release_note_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "released.eip").touch()
+    words = Words(str(tmp_path))
+    assert words.take_notes(("eip", "web")) == ["eip"]
+    assert words.take_notes(("eip", "web")) == []

@@ -1,0 +1,83 @@
+"""Settings: read once, checked as a whole, every problem in one message."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from eip_agent.settings import Settings, SettingsError, load_settings
+
+from tests.agent.fakes import PARTS, ROOT
+
+NEEDED = "[agent]\ncluster_id = c\nbus = b\ntable = tab\n"
+
+
+def load(tmp_path: Path, text: str, **environ: str) -> Settings:
+    path = tmp_path / "agent.conf"
+    path.write_text(text)
+    return load_settings(str(path), environ)
+
+
+def test_the_shipped_sample_is_complete_and_valid() -> None:
+    path = ROOT / "node_agent/etc/eip-agent.conf"
+    settings = load_settings(str(path), {"EIP_AGENT_NODE_NAME": "n1"})
+    assert settings.cluster_id == "my-cluster"
+    shown = {line.lstrip("#").split(" =")[0] for line in path.read_text().splitlines()}
+    assert set(Settings.__dataclass_fields__) <= shown
+
+
+def test_every_problem_is_in_one_message(tmp_path: Path) -> None:
+    text = "[agent]\ncalm_seconds = 1\nalert_seconds = 2\nclaim_seconds = x\nfoo = 1\n[bar]\n"
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, text, EIP_AGENT_SOCKET="relative")
+    for word in ("cluster_id", "bus", "table", "alert_seconds", "claim_seconds", "foo", "bar"):
+        assert word in str(caught.value)
+    assert "socket: not an absolute path" in str(caught.value)
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        NEEDED + "calm_seconds = 20\n",
+        EIP_AGENT_CALM_SECONDS="30",
+        EIP_AGENT_RESOURCES="eip, web",
+        AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:9",
+    )
+    assert (settings.calm_seconds, settings.resources) == (30.0, ("eip", "web"))
+    assert settings.metadata_endpoint == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "endpoint_url = ftp://x",
+        "resources =",
+        "resources = a a",
+        "resources = a/b",
+        "node_name = ../x",
+        "calm_seconds = 301",
+        "claim_seconds = 0.01",
+        "read_seconds = 9.9",
+        f"socket = /{'x' * 120}",
+    ],
+)
+def test_contradictions_and_nonsense_are_refused(tmp_path: Path, line: str) -> None:
+    with pytest.raises(SettingsError):
+        load(tmp_path, f"{NEEDED}{line}\n")
+
+
+def test_wrong_settings_end_the_service_for_good(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "eip_agent", "run", "--config", str(tmp_path / "none")],
+        env={"PYTHONPATH": ":".join(str(ROOT / part) for part in PARTS)},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 78
+    assert "cannot be read" in done.stderr
+    assert (
+        "RestartPreventExitStatus=78" in (ROOT / "node_agent/systemd/eip-agent.service").read_text()
+    )
