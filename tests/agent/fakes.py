@@ -44,6 +44,7 @@ class FakeRegion:
     refusal: dict[str, Any] | None = None
     known: bool = True
     peer_seq: int = 5
+    resource: str = "eip"
     public_ips: list[str] = field(default_factory=list)
     answer: str = "ok"
     metadata_up: bool = True
@@ -64,7 +65,7 @@ class FakeRegion:
             "o": self.order,
             "rf": self.refusal,
         }
-        item = {"v": 1, "r": records, "a": {"eip": address}}
+        item = {"v": 1, "r": records, "a": {self.resource: address}}
         return {name: to_attribute(value) for name, value in item.items()}
 
     def take(self, entry: Mapping[str, Any]) -> None:

@@ -1,17 +1,23 @@
-"""The resource agent as a real process, the agent as a real process, AWS and Pacemaker as fakes."""
+"""Claims, refusals, releases and monitors: real processes, with AWS and Pacemaker as fakes."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.agent.fakes import PUBLIC_IP, FakeNode, wait_until
+from tests.agent.fakes import ME, PEER, PUBLIC_IP, FakeNode, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -23,12 +29,24 @@ def node(tmp_path: Path) -> Iterator[FakeNode]:
         fake.close()
 
 
+def started(node: FakeNode) -> FakeNode:
+    node.start()
+    assert node.act("start").returncode == 0
+    node.write_cluster(resource_state="Started")
+    return node
+
+
+def in_background(node: FakeNode, timeout_ms: int = 20_000) -> subprocess.Popen[str]:
+    environment = node.ocf_environment() | {"OCF_RESKEY_CRM_meta_timeout": str(timeout_ms)}
+    agent = Path(__file__).parents[2] / "node_agent/ocf/eip"
+    return subprocess.Popen([agent, "start"], env=environment, stderr=subprocess.PIPE, text=True)
+
+
 def test_a_start_claims_waits_for_the_grant_and_a_stop_releases(node: FakeNode) -> None:
     node.start()
     assert node.act("monitor").returncode == 7
     began = time.monotonic()
-    started = node.act("start")
-    assert started.returncode == 0, started.stderr
+    assert node.act("start").returncode == 0
     assert time.monotonic() - began < 2
     claim = next(report for report in node.region.reports if report.awaiting)
     assert (claim.cause, claim.resources["eip"].state) == ("claim", "starting")
@@ -38,9 +56,259 @@ def test_a_start_claims_waits_for_the_grant_and_a_stop_releases(node: FakeNode) 
     assert node.act("start").returncode == 0
     wait_until(lambda: not node.region.reports[-1].awaiting, "the claim is over")
     wait_until(lambda: node.region.reports[-1].public_ips == (PUBLIC_IP,), "the address shows")
-    stopped = node.act("stop")
-    assert stopped.returncode == 0
+    assert node.act("stop").returncode == 0
     assert (node.region.reports[-1].cause, node.region.reports[-1].awaiting) == ("release", ())
     assert node.region.reports[-1].resources["eip"].state == "stopped"
     assert node.act("monitor").returncode == 7
     assert node.act("stop").returncode == 0
+
+
+def test_a_refused_start_says_who_holds_it_and_is_cleaned_up_when_whole(node: FakeNode) -> None:
+    node.region.grants = False
+    node.region.grant(PEER)
+    node.write_cluster(peer_online=False, links_up=False)
+    node.start()
+    loser = in_background(node, timeout_ms=4_000)
+    wait_until(lambda: node.region.reports[-1].awaiting == ("eip",), "it claims")
+    assert [suspect.node_name for suspect in node.region.reports[-1].suspects] == ["n2"]
+    _, said = loser.communicate(timeout=10)
+    assert loser.returncode == 1
+    assert "ocf-exit-reason:the address is not granted: n2 holds 203.0.113.7 by term 2" in said
+    node.write_cluster(start_failed=True)
+    time.sleep(1)
+    assert not node.calls()
+    node.write_cluster(peer_online=True, links_up=True)
+    wait_until(node.calls, "the failure is cleaned up")
+    assert node.calls() == ["--cleanup --resource eip --node n1"]
+    assert node.region.reports[-1].resources["eip"].state == "stopped"
+
+
+def test_a_waiting_start_gives_up_when_the_holders_link_is_back(node: FakeNode) -> None:
+    node.region.grants = False
+    node.region.grant(PEER)
+    node.write_cluster(peer_online=False, links_up=False)
+    node.start()
+    loser = in_background(node)
+    wait_until(lambda: node.region.reports[-1].awaiting == ("eip",), "it claims")
+    time.sleep(0.5)
+    began = time.monotonic()
+    node.write_cluster(links_up=True)
+    while loser.poll() is None and time.monotonic() - began < 10:
+        node.region.peer_seq += 1
+        time.sleep(0.2)
+    assert loser.returncode == 1
+    assert time.monotonic() - began < 4
+
+
+def test_a_start_is_granted_as_soon_as_the_holder_lets_go(node: FakeNode) -> None:
+    node.region.grants = False
+    node.region.grant(PEER)
+    node.start()
+    winner = in_background(node)
+    time.sleep(1)
+    assert winner.poll() is None
+    node.region.grant(ME)
+    began = time.monotonic()
+    assert winner.wait(10) == 0
+    assert time.monotonic() - began < 1
+
+
+def test_a_grant_from_before_the_start_is_not_believed(node: FakeNode) -> None:
+    node.region.grants = False
+    node.region.grant(ME)
+    node.region.answer = "reject"
+    node.start()
+    loser = in_background(node, timeout_ms=4_000)
+    _, said = loser.communicate(timeout=10)
+    assert loser.returncode == 1
+    assert "did not answer in time" in said
+
+
+def test_an_address_with_a_later_term_elsewhere_is_lost(node: FakeNode) -> None:
+    started(node)
+    assert node.act("monitor").returncode == 0
+    node.region.grants = False
+    node.region.grant(PEER)
+    wait_until(lambda: node.act("monitor").returncode == 7, "the monitor sees the loss")
+    wait_until(
+        lambda: node.region.reports[-1].resources["eip"].state == "stopped", "it claims no more"
+    )
+    assert node.act("monitor").returncode == 7
+
+
+@pytest.mark.parametrize("answer", ["drop", "throttle"])
+def test_an_unreachable_control_plane_is_never_a_lost_address(node: FakeNode, answer: str) -> None:
+    started(node)
+    node.region.answer = answer
+    wait_until(lambda: "Reading the state fails" in node.log(), "the outage is noticed")
+    assert node.act("monitor").returncode == 0
+    began = time.monotonic()
+    assert node.act("stop").returncode == 0
+    assert time.monotonic() - began < 1.5
+    node.region.answer = "ok"
+    wait_until(
+        lambda: node.region.reports[-1].resources["eip"].state == "stopped", "the release arrives"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_of_the_agent_disturbs_nothing(node: FakeNode, number: int) -> None:
+    started(node)
+    incarnation = node.region.reports[-1].incarnation
+    node.stop(number)
+    if number == signal.SIGTERM:
+        last = node.region.reports[-1]
+        assert (last.cause, last.next_report_within_ms) == ("shutdown", 3_000)
+    assert node.region.reports[-1].resources["eip"].state == "started"
+    assert node.act("monitor").returncode == 0
+    node.start()
+    wait_until(lambda: node.region.reports[-1].incarnation == incarnation + 1, "it reports")
+    fresh = [report for report in node.region.reports if report.incarnation > incarnation]
+    assert {report.resources["eip"].state for report in fresh} == {"started"}
+    assert not any(report.awaiting for report in fresh)
+    assert node.act("monitor").returncode == 0
+
+
+def test_a_stop_while_the_agent_is_away_is_reported_when_it_is_back(node: FakeNode) -> None:
+    started(node)
+    node.stop(signal.SIGKILL)
+    assert node.act("stop").returncode == 0
+    node.write_cluster(resource_state="Stopped")
+    node.start()
+    wait_until(
+        lambda: node.region.reports[-1].resources["eip"].state == "stopped", "the release arrives"
+    )
+    assert node.act("monitor").returncode == 7
+
+
+def test_a_start_survives_a_restart_of_the_agent(node: FakeNode) -> None:
+    node.region.grants = False
+    node.region.grant(PEER)
+    node.start()
+    winner = in_background(node)
+    time.sleep(0.5)
+    node.stop(signal.SIGKILL)
+    time.sleep(0.5)
+    node.start()
+    wait_until(lambda: node.region.reports[-1].awaiting, "it claims again")
+    node.region.grant(ME)
+    assert winner.wait(10) == 0
+
+
+def test_without_an_agent_the_metadata_service_is_the_only_evidence(node: FakeNode) -> None:
+    started(node)
+    node.stop(signal.SIGKILL)
+    mark = node.folder / "rsctmp/eip-arbiter-eip.state"
+    old = time.time() - 60
+    os.utime(mark, (old, old))
+    assert node.act("monitor").returncode == 0
+    node.region.metadata_up = False
+    node.region.public_ips = []
+    assert node.act("monitor").returncode == 0
+    node.region.metadata_up = True
+    lost = node.act("monitor")
+    assert (lost.returncode, PUBLIC_IP in lost.stderr) == (7, True)
+
+
+def test_without_an_agent_a_start_fails_in_time_and_says_why(node: FakeNode) -> None:
+    began = time.monotonic()
+    failed = node.act("start", OCF_RESKEY_CRM_meta_timeout="4000")
+    assert 1.5 < time.monotonic() - began < 4
+    assert failed.returncode == 1
+    assert "is eip-agent.service running?" in failed.stderr
+
+
+def test_an_operators_order_is_followed_and_its_progress_told(node: FakeNode) -> None:
+    node.region.grants = False
+    node.start()
+    far = int(time.time() * 1000) + 60_000
+    node.region.order = {"id": "o1", "to": ME, "u": far}
+    node.region.grant(ME)
+    wait_until(node.calls, "Pacemaker is asked")
+    assert node.calls() == ["--move --resource eip --node n1 --lifetime PT5M --force"]
+    wait_until(lambda: node.region.reports[-1].order is not None, "progress is reported")
+    assert node.act("start").returncode == 0
+    wait_until(lambda: len(node.calls()) == 2, "the constraint is cleared")
+    assert node.calls()[1] == "--clear --resource eip"
+    wait_until(lambda: node.region.reports[-1].order.state == "done", "it is told")  # type: ignore[union-attr]
+
+
+def test_an_alert_makes_the_agent_look_at_once(node: FakeNode) -> None:
+    node.write_config(calm_seconds=60, status_seconds=60)
+    node.start()
+    wait_until(lambda: node.region.reports, "it reports")
+    alert = Path(__file__).parents[2] / "node_agent/alert/eip-agent-alert"
+    node.write_cluster(peer_online=False)
+    environment = {"PATH": os.environ["PATH"], "CRM_alert_recipient": str(node.socket)}
+    subprocess.run([alert], env=environment, check=True, timeout=5)
+    wait_until(lambda: node.region.reports[-1].suspects, "the loss is reported", 2)
+    node.stop()
+    assert subprocess.run([alert], env=environment, check=False, timeout=5).returncode == 0
+
+
+def test_a_link_that_goes_down_is_reported_before_pacemaker_notices(node: FakeNode) -> None:
+    node.write_config(calm_seconds=60)
+    node.start()
+    wait_until(lambda: node.region.reports, "it reports")
+    node.write_cluster(links_up=False)
+    wait_until(lambda: node.region.reports[-1].suspects, "the suspicion is reported", 2)
+    last = node.region.reports[-1]
+    assert (last.cause, last.pacemaker.members) == ("membership", ("n1", "n2"))
+    assert last.next_report_within_ms == 500
+
+
+def ask(node: FakeNode, text: bytes) -> dict[str, Any]:
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.settimeout(5)
+        channel.connect(str(node.socket))
+        channel.sendall(text)
+        answer: dict[str, Any] = json.loads(channel.makefile("rb").readline())
+    return answer
+
+
+@pytest.mark.parametrize(
+    "text", [b"\n", b"[]\n", b'{"op":"x"}\n', b'{"op":"stop"}\n', b'{"op":"stop","resource":"y"}\n']
+)
+def test_nonsense_on_the_socket_is_answered_and_changes_nothing(
+    node: FakeNode, text: bytes
+) -> None:
+    node.start()
+    assert ask(node, text)["outcome"] == "error"
+    assert node.status()["words"] == {}
+
+
+def test_strangers_are_not_answered(node: FakeNode) -> None:
+    if os.getuid() != 0:
+        pytest.skip("needs root to ask as somebody else")
+    node.start()
+    node.socket.chmod(0o777)
+    for folder in (node.socket, *node.socket.parents):
+        if folder.is_dir():
+            folder.chmod(folder.stat().st_mode | 0o055)
+    code = (
+        "import _socket,sys\nc=_socket.socket(_socket.AF_UNIX)\nc.connect(sys.argv[1])\n"
+        'c.send(b\'{"op":"status"}\\n\')\nprint(c.recv(200).decode())'
+    )
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    done = subprocess.run(
+        [*command, "/usr/bin/python3", "-IS", "-c", code, str(node.socket)],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert "only root and the cluster's users may ask" in done.stdout + done.stderr
+
+
+def test_many_askers_at_once_are_all_answered(node: FakeNode) -> None:
+    node.start()
+    answers: list[str] = []
+
+    def once() -> None:
+        answers.append(ask(node, b'{"op":"alert"}\n')["outcome"])
+
+    threads = [threading.Thread(target=once) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == ["ok"] * 20

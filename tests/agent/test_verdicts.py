@@ -40,7 +40,7 @@ def test_a_start_is_granted_by_a_later_status_that_has_seen_the_claim() -> None:
         ({"publish_trouble": "dns: x"}, "granted"),
         ({"status": status(ME, phase="moving")}, "still giving"),
         ({"status": status(None)}, "still giving"),
-        ({"status": status(PEER)}, "n2 (i-0bbbbbbbbbbbbbbb2) holds 203.0.113.7 by term 3"),
+        ({"status": status(PEER)}, "n2 holds 203.0.113.7 by term 3"),
     ],
 )
 def test_a_start_waits_on_anything_less(changes: dict[str, Any], says: str) -> None:
@@ -54,7 +54,7 @@ def test_a_start_gives_up_at_once_when_the_holder_is_back_and_runs_the_resource(
     whole = starting(status=status(PEER), pacemaker=back, advanced_at={PEER: 99.0})
     verdict = start_verdict(whole, "eip")
     assert verdict.outcome == "refused"
-    assert "last heard of 1.0 s ago" in verdict.reason
+    assert "heard of 1.0 s ago" in verdict.reason
     for changes in (
         {"links": {2: False}},
         {"pacemaker": dataclasses.replace(back, running_on={"eip": frozenset()})},

@@ -5,6 +5,7 @@ What is said over it (AWS's JSON calls, the metadata service) lives in `aws` and
 
 from __future__ import annotations
 
+import functools
 import http.client
 import socket
 import ssl
@@ -38,7 +39,7 @@ class Channel:
         self._read_seconds = read_seconds
         if parts.scheme == "https":
             self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                parts.netloc, timeout=connect_seconds, context=ssl.create_default_context()
+                parts.netloc, timeout=connect_seconds, context=_trust()
             )
         else:
             self._connection = http.client.HTTPConnection(parts.netloc, timeout=connect_seconds)
@@ -100,6 +101,12 @@ class Channel:
         # A request is small and answered at once: do not let Nagle's algorithm hold it back.
         self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection.sock.settimeout(self._read_seconds)
+
+
+@functools.lru_cache(maxsize=1)
+def _trust() -> ssl.SSLContext:
+    """The system's certificate authorities, loaded once: they take 2 MB."""
+    return ssl.create_default_context()
 
 
 def _told(error: BaseException) -> str:

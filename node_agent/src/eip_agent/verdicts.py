@@ -54,15 +54,15 @@ def start_verdict(s: Sight, resource: str) -> Verdict:
         return Verdict("waiting", f"the control plane is still giving {address.public_ip} away")
     why = ""
     if s.pacemaker_at > word.at and holder_runs_it(s, resource, address):
-        why = "; Pacemaker runs the resource there"
+        why = "; it runs there"
     elif holder_is_back(s, word, address):
-        why = "; Corosync's link to it is back"
+        why = "; its link is back"
     return Verdict("refused" if why else "waiting", _held_by(s, address) + why)
 
 
 def holder_runs_it(s: Sight, resource: str, address: AddressStatus) -> bool:
     """Whether the holder is a member in sight on which Pacemaker already runs the resource."""
-    name = s.name_of(address.holder or "")
+    name = s.holder_name(address)
     return (
         name != s.node_name
         and name in s.pacemaker.members
@@ -76,7 +76,7 @@ def holder_is_back(s: Sight, word: Word, address: AddressStatus) -> bool:
 
     Pacemaker lets the holder join only once this start has ended, so its view cannot tell.
     """
-    node_id = s.pacemaker.node_ids.get(s.name_of(address.holder or ""), 0)
+    node_id = s.pacemaker.node_ids.get(s.holder_name(address), 0)
     up_since = s.link_changed_at.get(node_id, NEVER)
     return (
         bool(s.links and s.links.get(node_id))
@@ -101,7 +101,7 @@ def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: flo
         elif word.term is None or address.term > word.term:
             ordered = address.order_target == address.holder
             if ordered and address.order_until_ms > now_epoch_ms:
-                text = f"an operator's order moves {address.public_ip} to {_holder(s, address)}"
+                text = f"an operator's order moves {address.public_ip} to {s.holder_name(address)}"
                 return Verdict("holds", f"{text}; Pacemaker is asked to follow", word.term)
             return Verdict("lost", _held_by(s, address), address.term)
     absent = s.absent_reads.get(resource, 0) >= _TWICE and s.now - word.at >= lag_seconds
@@ -128,7 +128,7 @@ def clean_up_reason(s: Sight, resource: str) -> str:
     if address.holder in (None, s.instance_id):
         return "no other node holds the address"
     if s.now - s.advanced_at.get(address.holder or "", NEVER) >= SILENT_SECONDS:
-        return f"{_holder(s, address)} has been silent for {SILENT_SECONDS:g} s"
+        return f"{s.holder_name(address)} has been silent for {SILENT_SECONDS:g} s"
     return ""
 
 
@@ -139,16 +139,11 @@ def failure_is_gone(s: Sight, resource: str, since: float) -> bool:
     return settled and known and resource not in s.pacemaker.start_failed
 
 
-def _holder(s: Sight, address: AddressStatus) -> str:
-    holder = address.holder or ""
-    name = s.name_of(holder)
-    return holder if name == holder else f"{name} ({holder})"
-
-
 def _held_by(s: Sight, address: AddressStatus) -> str:
-    text = f"{_holder(s, address)} holds {address.public_ip} by term {address.term}"
+    """Short, since Pacemaker keeps some 120 characters of it."""
+    text = f"{s.holder_name(address)} holds {address.public_ip} by term {address.term}"
     seen = s.advanced_at.get(address.holder or "")
-    return text if seen is None else f"{text}, last heard of {max(0.0, s.now - seen):.1f} s ago"
+    return text if seen is None else f"{text}, heard of {max(0.0, s.now - seen):.1f} s ago"
 
 
 def _nothing_known(s: Sight, resource: str) -> str:

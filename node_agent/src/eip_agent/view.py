@@ -79,10 +79,10 @@ class Sight:
         """What the control plane last said of a resource's address."""
         return None if self.status is None else self.status.addresses.get(resource)
 
-    def name_of(self, instance_id: str) -> str:
-        """A node's name where the control plane knows it, else its instance id."""
-        names = {} if self.status is None else self.status.node_names
-        return names.get(instance_id, instance_id)
+    def holder_name(self, address: AddressStatus) -> str:
+        """The holder's node name where the control plane knows it, else its instance id."""
+        holder = address.holder or ""
+        return holder if self.status is None else self.status.node_names.get(holder, holder)
 
 
 def lost_peers(s: Sight) -> frozenset[str]:
