@@ -106,39 +106,12 @@ def _dummy_takeover(
     return round(started - began, 3)
 
 
-def prepare_awseip(cluster: RealCluster, aws: EmbeddedAws, world: World) -> None:
-    """Install what awseip needs on the nodes; call it before they get power.
-
-    Debian's AWS CLI (2.9) does not read AWS_ENDPOINT_URL, so a wrapper gives it as an option; and
-    `--profile default`, which awseip always says, needs a configuration file.
-    """
-    cluster.install(
-        f"{_FOLDER}/aws",
-        f'#!/bin/sh\nexec /usr/bin/aws --endpoint-url "{aws.endpoint_url}" "$@"\n',
-        mode=0o755,
-    )
-    cluster.install(f"{_FOLDER}/config", f"[default]\nregion = {aws.region}\n")
-    for name in cluster.nodes:
-        key, secret = aws.credentials(world.nodes[name].principal)
-        cluster.node(name).install(
-            f"{_FOLDER}/credentials",
-            f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n",
-        )
-    cluster.pacemaker_environment |= _AWS_ENVIRONMENT
-
-
-_AWS_ENVIRONMENT = {
-    "AWS_CONFIG_FILE": f"{_FOLDER}/config",
-    "AWS_SHARED_CREDENTIALS_FILE": f"{_FOLDER}/credentials",
-}
-
-
 class AwseipBaseline:
-    """Measures `ocf:heartbeat:awseip` with its defaults, and Pacemaker's migration-threshold.
+    """Measures `ocf:heartbeat:awseip` with its own defaults and Pacemaker's.
 
     Args:
         cluster: whole, without resources, its nodes with a metadata service each.
-        aws: where the address is; `prepare_awseip` was called for it.
+        aws: where the address is.
         world: the instances of the nodes and the address.
     """
 
@@ -152,11 +125,34 @@ class AwseipBaseline:
             "elastic_ip": self._address.public_ip,
             "allocation_id": self._address.allocation_id,
         }
+        self._install()
+
+    def _install(self) -> None:
+        """Give the nodes an AWS CLI that finds the embedded AWS and each node's own key.
+
+        Debian's (2.9) does not read AWS_ENDPOINT_URL, so a wrapper gives it as an option; and
+        `--profile default`, which awseip always says, needs a configuration file.
+        """
+        self._cluster.install(
+            f"{_FOLDER}/aws",
+            "#!/bin/sh\n"
+            f"export AWS_CONFIG_FILE={_FOLDER}/config\n"
+            f'exec /usr/bin/aws --endpoint-url "{self._aws.endpoint_url}" "$@"\n',
+            mode=0o755,
+        )
+        for name in self._cluster.nodes:
+            key, secret = self._aws.credentials(self._world.nodes[name].principal)
+            self._cluster.node(name).install(
+                f"{_FOLDER}/config",
+                f"[default]\nregion = {self._aws.region}\n"
+                f"aws_access_key_id = {key}\naws_secret_access_key = {secret}\n",
+            )
 
     def measure(self, rounds: int = 1) -> AwseipFigures:
         """Run all faults, `rounds` times those that take the service over; about 4 minutes."""
         cluster = self._cluster
         options = [f"{name}={value}" for name, value in self._options.items()]
+        options += ["meta", "migration-threshold=INFINITY"]  # Pacemaker's default
         cluster.pcs("n1", "resource", "create", RESOURCE, "ocf:heartbeat:awseip", *options)
         figures = AwseipFigures(
             monitor_cpu_seconds=self._monitor_cpu(),
@@ -184,7 +180,7 @@ class AwseipBaseline:
 
         def once() -> float:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            self._cluster.run(holder, [_AGENT, "monitor"], env=_AWS_ENVIRONMENT | environment)
+            self._cluster.run(holder, [_AGENT, "monitor"], env=environment)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 

@@ -1,6 +1,6 @@
 """The service of the lab: a web page on each node that says which node answers.
 
-Run as `page.py NODE ADDRESS` inside a node; `serve` and `fetch` are for the enclosure.
+Run as `page.py NODE ADDRESS [PORT]` inside a node; `serve` and `fetch` are for the enclosure.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ def serve(cluster: RealCluster, node: str) -> NodeProcess:
     return cluster.spawn(node, argv, log="page.log")
 
 
-def fetch(address: str, seconds: float = 1.0) -> str | None:
+def fetch(address: str, port: int = PORT, seconds: float = 1.0) -> str | None:
     """Ask who answers at an address; `None` when nobody does in time."""
     try:
-        with urlopen(f"http://{address}:{PORT}/", timeout=seconds) as answer:
+        with urlopen(f"http://{address}:{port}/", timeout=seconds) as answer:
             text: bytes = answer.read()
     except (URLError, HTTPException, OSError):
         return None
     return text.decode().strip()
 
 
-def _main(node: str, address: str) -> None:
+def _main(node: str, address: str, port: int = PORT) -> None:
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = f"{node}\n".encode()
@@ -46,8 +46,8 @@ def _main(node: str, address: str) -> None:
             self.end_headers()
             self.wfile.write(body)
 
-    ThreadingHTTPServer((address, PORT), Page).serve_forever()
+    ThreadingHTTPServer((address, port), Page).serve_forever()
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2])
+    _main(sys.argv[1], sys.argv[2], *(int(port) for port in sys.argv[3:]))

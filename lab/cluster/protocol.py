@@ -24,7 +24,9 @@ class ClusterError(Exception):
 class Cluster(Protocol):
     """Two or three nodes with Corosync and Pacemaker, and the faults to put on them."""
 
-    kind: Kind
+    @property
+    def kind(self) -> Kind:
+        """Whether all of this is real, or Corosync and Pacemaker are played."""
 
     @property
     def nodes(self) -> Sequence[str]:
@@ -68,9 +70,6 @@ class Cluster(Protocol):
 
     def thaw(self, node: str) -> None:
         """Let the processes of a frozen node go on."""
-
-    def repair(self) -> None:
-        """End all faults, start what is down, and wait until all nodes are online again."""
 
     def view(self, node: str) -> ClusterView | None:
         """What `crm_mon` on this node says now; `None` when Pacemaker does not answer."""
