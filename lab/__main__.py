@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 from lab.cluster import enclosure
 from lab.real_site import real_site
-from lab.scenes import Outcome, Scenes
+from lab.scenes import Scenes
 from lab.site import Site, simulated_site
+from lab.stage import Outcome
 from lab.table import render, write_json
 from lab.timeline import Timeline
 
@@ -22,7 +24,14 @@ def tell(site: Site, *, outage_seconds: float, scenes: list[str], quiet: bool) -
     """Runs scenes by name, one after the other, on a site that is up."""
     timeline = Timeline(site.aws, site.world, quiet=quiet)
     stage = Scenes(site, timeline, outage_seconds=outage_seconds)
-    return [getattr(stage, scene)() for scene in scenes]
+    ended = threading.Event()
+    client = threading.Thread(target=timeline.watch_page, args=(site.who_answers, ended))
+    client.start()
+    try:
+        return [getattr(stage, scene)() for scene in scenes]
+    finally:
+        ended.set()
+        client.join()
 
 
 def demo(arguments: argparse.Namespace) -> int:

@@ -28,6 +28,8 @@ from lab.site import (
 )
 
 AGENT_USER = 990
+RESOURCE_AGENT_PATH = "/usr/lib/ocf/resource.d/eip-arbiter/eip"
+_OCF = {"OCF_ROOT": "/usr/lib/ocf", "OCF_RESOURCE_INSTANCE": "eip"}
 ALERT_AGENT = "/etc/eip-agent/eip-agent-alert"
 CLASSIC_DEFAULTS = {"migration-threshold": "1"}
 MARK = "/run/resource-agents/eip-arbiter-eip.state"
@@ -57,7 +59,7 @@ def real_cluster(size: int = 2, *, token_ms: int = 1000) -> Iterator[Place]:
         imds = [sys.executable, "-m", "lab.embedded.imds", "--metadata", str(metadata)]
         cluster.spawn(name, imds, log="metadata.log", env={"PYTHONPATH": str(ROOT)})
 
-    at_boot = [metadata_service]
+    at_boot: list[Callable[[RealCluster, str], None]] = [metadata_service]
 
     def boot(cluster: RealCluster, name: str) -> None:
         for start in at_boot:
@@ -84,7 +86,7 @@ def real_site(size: int = 2, *, token_ms: int = 1000) -> Iterator[Site]:
 def install(place: Place) -> Site:
     """Installs the agent on running nodes and creates the resource."""
     cluster, aws, world = place.cluster, place.aws, place.world
-    cluster.install("/usr/lib/ocf/resource.d/eip-arbiter/eip", RESOURCE_AGENT, mode=0o755)
+    cluster.install(RESOURCE_AGENT_PATH, RESOURCE_AGENT, mode=0o755)
     alert = ROOT / "node_agent" / "alert" / "eip-agent-alert"
     cluster.install(ALERT_AGENT, alert, mode=0o755)
     for name in cluster.nodes:
@@ -105,6 +107,10 @@ def install(place: Place) -> Site:
         cluster=cluster,
         mark=lambda node: _file_of(cluster, node, MARK),
         agent_log=lambda node: cluster.node(node).home / "log" / "eip-agent.log",
+        monitor=lambda node: (
+            cluster.run(node, [RESOURCE_AGENT_PATH, "monitor"], env=_OCF, check=False).returncode
+        ),
+        page=lambda node: page.fetch(cluster.address(node), seconds=0.2),
     )
 
 

@@ -1,7 +1,7 @@
 """A place where a story happens: the embedded AWS, the environment in it, and a cluster of agents.
 
-`simulated_site` needs no root; `real_site` (in `lab.cluster`'s enclosure) is the proof. Both run the
-same template, functions, agent, resource agent and metadata service.
+`simulated_site` needs no root; `lab.real_site` is the proof. Both run the same template, functions,
+agent, resource agent and metadata service.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.cluster import page
 from lab.cluster.protocol import AwsCut, Cluster
 from lab.embedded.cloud import EmbeddedAws
-from lab.embedded.faults import Fault
+from lab.embedded.faults import Fault, Mode
 from lab.embedded.world import World
 from lab.simulated.cluster import SimulatedCluster
 
@@ -26,18 +27,25 @@ START_TIMEOUT_SECONDS = 20
 AGENT_PATH = os.pathsep.join(
     [str(ROOT / "node_agent" / "src"), str(ROOT / "layers" / "contract" / "src")]
 )
+PAGE = Path(page.__file__).resolve()
 RESOURCE_AGENT = ROOT / "node_agent" / "ocf" / "eip"
 
 
 @dataclass(frozen=True)
 class Site:
-    """What a story works with. `mark(node)` is the resource agent's mark of a running resource."""
+    """What a story works with.
+
+    `mark(node)` is the resource agent's mark of a running resource, `monitor(node)` runs its
+    monitor action there and gives the exit code, `page(node)` asks the node's web page who answers.
+    """
 
     aws: EmbeddedAws
     world: World
     cluster: Cluster
     mark: Callable[[str], Path]
     agent_log: Callable[[str], Path]
+    monitor: Callable[[str], int]
+    page: Callable[[str], str | None]
 
     def running_since(self, node: str) -> float | None:
         """When the resource was started there (`time.time()`), None where it does not run."""
@@ -45,6 +53,11 @@ class Site:
             return self.mark(node).stat().st_mtime
         except OSError:
             return None
+
+    def who_answers(self) -> str | None:
+        """Who answers a client that calls the Elastic IP now; None while nobody does."""
+        holder = self.world.holder()
+        return None if holder is None else self.page(holder)
 
     def running_on(self) -> list[str]:
         """The nodes on which the resource agent says that the resource runs."""
@@ -72,7 +85,7 @@ def cut_by_faults(aws: EmbeddedAws) -> Callable[[str, AwsCut | None], None]:
         if node in faults:
             faults.pop(node).clear()
         if how is not None:
-            mode = "blackhole" if how == "blackhole" else "refuse"
+            mode: Mode = "blackhole" if how == "blackhole" else "refuse"
             faults[node] = aws.faults.set(mode, principal=node)
 
     return cut
@@ -80,11 +93,12 @@ def cut_by_faults(aws: EmbeddedAws) -> Callable[[str, AwsCut | None], None]:
 
 @contextlib.contextmanager
 def simulated_site(folder: Path, *, token_ms: int = 1000) -> Iterator[Site]:
-    """A site on this machine's loopback, without root: the cluster is simulated, the rest is real."""
+    """A site on loopback, without root: the cluster is simulated, the rest is real."""
     nodes = ["n1", "n2"]
     with EmbeddedAws(ROOT / "template.yaml", work_dir=folder / "aws") as aws:
         world = World(aws, folder / "metadata", cluster_id=CLUSTER_ID, node_names=nodes)
         ports = {node: _free_port() for node in nodes}
+        pages = {node: _free_port() for node in nodes}
 
         def boot(cluster: SimulatedCluster, name: str) -> None:
             node, metadata_port = cluster.node(name), ports[name]
@@ -117,6 +131,11 @@ def simulated_site(folder: Path, *, token_ms: int = 1000) -> Iterator[Site]:
                 log="eip-agent.log",
                 env={**environment, "PYTHONPATH": AGENT_PATH},
             )
+            node.spawn(
+                [sys.executable, str(PAGE), name, "127.0.0.1", str(pages[name])],
+                log="page.log",
+                env=environment,
+            )
 
         cluster = SimulatedCluster(
             folder / "nodes",
@@ -134,6 +153,8 @@ def simulated_site(folder: Path, *, token_ms: int = 1000) -> Iterator[Site]:
                 cluster=cluster,
                 mark=lambda node: cluster.node(node).folder / "run" / "eip-arbiter-eip.state",
                 agent_log=lambda node: cluster.node(node).folder / "eip-agent.log",
+                monitor=lambda node: cluster.run_resource_agent(node, "monitor"),
+                page=lambda node: page.fetch("127.0.0.1", pages[node]),
             )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from lab.scenes import Outcome
+from lab.stage import Outcome
 
 COLUMNS = ("suspicion", "claim", "grant", "association", "started")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from lab.embedded.journal import Entry, Move
 from lab.embedded.runtime import Invocation
 from lab.embedded.world import World
 
+PAGE_SECONDS = 0.05
 COLOURS = {"fault": "31", "node": "36", "rule": "33", "move": "32", "scene": "1"}
 
 
@@ -73,6 +75,16 @@ class Timeline:
     def note(self, text: str) -> None:
         """Notes something that a scene saw."""
         self._add(Happening(time.monotonic(), "note", "", text))
+
+    def watch_page(self, who_answers: Callable[[], str | None], ended: threading.Event) -> None:
+        """Calls the Elastic IP again and again, and notes whenever somebody else answers."""
+        last: str | None = None
+        while not ended.wait(PAGE_SECONDS):
+            answer = who_answers()
+            if answer != last:
+                last = answer
+                text = f"a client of the address is answered by {answer or 'nobody'}"
+                self._add(Happening(time.monotonic(), "page", answer or "", text))
 
     def since(self, at: float, kind: str = "", node: str = "") -> list[Happening]:
         """The happenings at or after a time, of one kind and node if given."""

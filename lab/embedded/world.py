@@ -129,7 +129,10 @@ class World:
             InstanceType="t3.micro",
             SubnetId=subnet_id,
             PrivateIpAddress=private_ips[0],
-            TagSpecifications=[{"ResourceType": "instance", "Tags": _tags(tags)}],
+            TagSpecifications=[
+                {"ResourceType": kind, "Tags": _tags(tags)}
+                for kind in ("instance", "network-interface")
+            ],
         )["Instances"][0]
         instance_id, attached = made["InstanceId"], made["NetworkInterfaces"][0]
         self._ec2.modify_instance_attribute(

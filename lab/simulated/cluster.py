@@ -166,6 +166,18 @@ class SimulatedCluster:
         """Lets the processes of a frozen node go on."""
         self._nodes[node].signal(signal.SIGCONT, self._nodes[node].processes)
 
+    def repair(self) -> None:
+        """Ends all faults and starts what is down."""
+        self.heal()
+        for name, node in self._nodes.items():
+            self.restore_aws(name)
+            if not node.powered:
+                self.power_on(name)
+            self.thaw(name)
+            if not node.stack:
+                self.start(name)
+        self.wait_until(self._whole, "all nodes are members")
+
     def view(self, node: str) -> ClusterView | None:
         """What the stand-in of `crm_mon` shows on this node."""
         try:
@@ -274,19 +286,22 @@ class SimulatedCluster:
         node.role_since = time.monotonic()
         self._operate(side, node, step.operation)
 
-    def _operate(self, side: list[SimulatedNode], node: SimulatedNode, action: str) -> None:
+    def run_resource_agent(self, node: str, action: str) -> int:
+        """Runs one action of the resource agent on a node to its end; returns its exit code."""
+        it = self._nodes[node]
         environment = {
             "PATH": os.environ["PATH"],
             "OCF_ROOT": "/usr/lib/ocf",
             "OCF_RESOURCE_INSTANCE": self._resource,
             "OCF_RESKEY_CRM_meta_timeout": str(int(OPERATION_SECONDS * 1000)),
-            "OCF_RESKEY_socket": str(node.folder / "run" / "agent.sock"),
-            "HA_RSCTMP": str(node.folder / "run"),
+            "OCF_RESKEY_socket": str(it.folder / "run" / "agent.sock"),
+            "HA_RSCTMP": str(it.folder / "run"),
         }
+        return it.run_agent([*self._resource_agent, action], environment, OPERATION_SECONDS)
 
+    def _operate(self, side: list[SimulatedNode], node: SimulatedNode, action: str) -> None:
         def run() -> None:
-            argv = [*self._resource_agent, action]
-            code = node.run_agent(argv, environment, OPERATION_SECONDS)
+            code = self.run_resource_agent(node.name, action)
             with self._lock:
                 node.operation = None
                 if node.powered:
@@ -341,7 +356,12 @@ class SimulatedCluster:
         node.write(
             "crm_mon.xml",
             crm_mon_xml(
-                self.nodes, node.members, node.left, roles, node.failures, self._resource
+                names=self.nodes,
+                online=node.members,
+                left=node.left,
+                roles=roles,
+                failed=node.failures,
+                resource=self._resource,
             ),
         )
         lines = ["Local node ID 1, transport knet"]
@@ -349,6 +369,6 @@ class SimulatedCluster:
             seen, lost = node.seen_since.get(name), node.lost_since.get(name)
             up = seen is not None and now - seen > LINK_UP_SECONDS
             holds = lost is not None and now - lost < LINK_DOWN_SECONDS and name in node.members
-            if name != node.name and (up or holds or name in node.members and lost is None):
+            if name != node.name and (up or holds or (name in node.members and lost is None)):
                 lines.append(f"nodeid: {number} reachable")
         node.write("cfgtool", "\n".join(lines) + "\n")

@@ -1,7 +1,8 @@
 """One simulated node: a folder with its commands, and the real processes that it runs.
 
 The agent, the metadata service and the resource agent are the real ones; only `crm_mon`,
-`corosync-cfgtool`, `corosync-quorumtool` and `crm_resource` are stand-ins that read and write files.
+`corosync-cfgtool`, `corosync-quorumtool` and `crm_resource` are stand-ins that read and write
+files.
 """
 
 from __future__ import annotations

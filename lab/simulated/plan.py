@@ -32,9 +32,7 @@ class Step:
     node: str
 
 
-def next_step(
-    members: Sequence[Member], last_on: str | None, wanted_on: str | None
-) -> Step | None:
+def next_step(members: Sequence[Member], last_on: str | None, wanted_on: str | None) -> Step | None:
     """The one operation that brings a side nearer to its goal, or None.
 
     Args:
@@ -60,6 +58,7 @@ def next_step(
 
 
 def crm_mon_xml(
+    *,
     names: Sequence[str],
     online: Collection[str],
     left: Collection[str],

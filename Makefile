@@ -1,0 +1,65 @@
+# One command for each job. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
+SOURCES := layers/contract/src layers/core/src functions node_agent/src lab tests
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help demo lab test check lint build deploy packages clean
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.lab ## The main job on this machine, no root: ARGS="--json FILE"
+	@$(PY) -m lab demo $(ARGS)
+
+lab: $(VENV)/.lab packages ## The same on a real Pacemaker cluster, beside its peers: root, ARGS="--token 3000"
+	@$(PY) -m lab real $(ARGS)
+
+test: $(VENV)/.dev ## All tests; those of the real cluster need root and `make packages`
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as translated
+	$(VENV)/bin/ruff format --check $(SOURCES)
+	$(VENV)/bin/ruff check $(SOURCES)
+	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests
+	$(VENV)/bin/mypy functions/arbitrate/handler.py
+	$(VENV)/bin/mypy functions/operate/handler.py
+	$(VENV)/bin/lint-imports
+	$(PY) -m lab.embedded.translate template.yaml > $(VENV)/translated.json
+	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json
+
+check: lint test ## All that CI checks
+
+build: .venv-sam/.ok ## sam build, without Docker and without Lambda's own Python
+	.venv-sam/bin/sam build
+
+deploy: build ## sam deploy, to your account: ARGS="--guided" the first time
+	.venv-sam/bin/sam deploy $(ARGS)
+
+packages: ## The Debian packages of the real cluster, where they are missing (root)
+	@sh lab/cluster/packages.sh
+
+clean: ## Remove what these commands made
+	rm -rf $(VENV) .venv-sam .aws-sam
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13")'
+	@$(PYTHON) -m venv $(VENV) || { echo "on Debian: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.lab: requirements/lab.txt | $(VENV)/bin/python
+	@echo "installing what the lab needs (once)"
+	@$(PY) $(PIP_INSTALL) requirements/lab.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+	@echo "installing what the tests need (once)"
+	@$(PY) $(PIP_INSTALL) requirements/dev.txt
+	@touch $@ $(VENV)/.lab
+
+.venv-sam/.ok: requirements/sam.txt
+	@echo "installing the SAM command (once)"
+	@$(PYTHON) -m venv .venv-sam
+	@.venv-sam/bin/python $(PIP_INSTALL) requirements/sam.txt
+	@touch $@
