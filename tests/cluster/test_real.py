@@ -79,7 +79,7 @@ def test_after_a_power_loss_the_other_node_takes_over(cluster: RealCluster) -> N
     cluster.power_off(holder)
     took = cluster.wait_started("eip", other)
     assert 2.0 < took < 8.0, "token + consensus, and up to 1 s for a new DC"
-    assert page.fetch(cluster.address(holder), 0.3) is None
+    assert page.fetch(cluster.address(holder), seconds=0.3) is None
     view = cluster.view(other)
     assert view is not None
     assert [n.expected_up for n in view.nodes if n.name == holder] == [True], "lost, not left"
