@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _COMMAND_SECONDS = 5.0
 _STARTING_SECONDS, _TROUBLED_SECONDS = 0.5, 2.0
-_STATUS_STARTING_SECONDS = 0.2
+_STATUS_STARTING_SECONDS = 0.1
 _FRESH_GRANT_SECONDS = 30.0
 
 
@@ -97,7 +97,7 @@ class Watchers:
 
     def watch_links(self) -> float:
         """Asks Corosync which nodes its links reach."""
-        s = self._board.sight()
+        s = self._board.glance()
         names = {i: name for name, i in s.pacemaker.node_ids.items() if name != s.node_name}
         links = self._links.read(names)
         now = time.monotonic()
