@@ -247,7 +247,10 @@ class FakeNode:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        before = len(self.region.reports)
         wait_until(lambda: "The agent is ready" in self.log(), "the agent is ready")
+        if self.region.answer == "ok":
+            wait_until(lambda: len(self.region.reports) > before, "its first report arrives")
 
     def log(self) -> str:
         return (self.folder / "agent.log").read_text()

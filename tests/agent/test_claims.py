@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -277,26 +278,30 @@ def test_nonsense_on_the_socket_is_answered_and_changes_nothing(
     assert node.status()["words"] == {}
 
 
-def test_strangers_are_not_answered(node: FakeNode) -> None:
+def test_strangers_are_not_answered() -> None:
     if os.getuid() != 0:
         pytest.skip("needs root to ask as somebody else")
-    node.start()
-    node.socket.chmod(0o777)
-    for folder in (node.socket, *node.socket.parents):
-        if folder.is_dir():
-            folder.chmod(folder.stat().st_mode | 0o055)
     code = (
         "import _socket,sys\nc=_socket.socket(_socket.AF_UNIX)\nc.connect(sys.argv[1])\n"
         'c.send(b\'{"op":"status"}\\n\')\nprint(c.recv(200).decode())'
     )
     command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    done = subprocess.run(
-        [*command, "/usr/bin/python3", "-IS", "-c", code, str(node.socket)],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert "only root and the cluster's users may ask" in done.stdout + done.stderr
+    with tempfile.TemporaryDirectory() as folder:
+        node = FakeNode(Path(folder))
+        try:
+            node.start()
+            # Even a socket that everybody may open answers only those who may ask.
+            for path, mode in ((node.socket, 0o666), (node.socket.parent, 0o755), (folder, 0o755)):
+                Path(path).chmod(mode)
+            done = subprocess.run(
+                [*command, "/usr/bin/python3", "-IS", "-c", code, str(node.socket)],
+                capture_output=True,
+                check=False,
+                text=True,
+            )
+        finally:
+            node.close()
+    assert "only root and the cluster's users may ask" in done.stdout, done.stderr
 
 
 def test_many_askers_at_once_are_all_answered(node: FakeNode) -> None:
