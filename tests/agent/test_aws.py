@@ -8,6 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from agent.fakes import ME, FakeNode
+from agent.test_view import report
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
@@ -16,9 +18,6 @@ from eip_agent.aws import Table, sign
 from eip_agent.channel import Channel, ExchangeError
 from eip_agent.metadata import Credentials, Keyring, MetadataService
 from eip_agent.settings import Settings
-
-from tests.agent.fakes import ME, FakeNode
-from tests.agent.test_view import report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

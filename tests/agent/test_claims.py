@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from tests.agent.fakes import ME, PEER, PUBLIC_IP, FakeNode, wait_until
+from agent.fakes import ME, PEER, PUBLIC_IP, FakeNode, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +33,9 @@ def started(node: FakeNode) -> FakeNode:
     node.start()
     assert node.act("start").returncode == 0
     node.write_cluster(resource_state="Started")
+    wait_until(
+        lambda: node.region.reports[-1].resources["eip"].state == "started", "it is reported"
+    )
     return node
 
 

@@ -10,8 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
-from tests.agent.fakes import PARTS, RESOURCE_AGENT, ROOT, FakeNode
+from agent.fakes import PARTS, RESOURCE_AGENT, ROOT, FakeNode
 
 DTD = Path("/usr/share/resource-agents/ra-api-1.dtd")
 

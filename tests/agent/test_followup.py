@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from agent.test_view import ME, PEER, sight, status, with_view
 from eip_agent.followup import CleanUp, Orders
 from eip_agent.view import Sight, Word
-
-from tests.agent.test_view import ME, PEER, sight, status, with_view
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from agent.fakes import PARTS, ROOT
 from eip_agent.settings import Settings, SettingsError, load_settings
-
-from tests.agent.fakes import PARTS, ROOT
 
 NEEDED = "[agent]\ncluster_id = c\nbus = b\ntable = tab\n"
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from agent.test_view import ME, PEER, sight, status, with_view
 from eip_agent.verdicts import (
     clean_up_reason,
     failure_is_gone,
@@ -13,8 +14,6 @@ from eip_agent.verdicts import (
     start_verdict,
 )
 from eip_agent.view import NEVER, Sight, Word
-
-from tests.agent.test_view import ME, PEER, sight, status, with_view
 
 LAG = 10.0
 
@@ -72,14 +71,15 @@ def test_a_start_gives_up_when_the_link_to_a_speaking_holder_comes_back() -> Non
         advanced_at={PEER: 98.5},
     )
     assert start_verdict(back, "eip").outcome == "refused"
-    for changes in (
+    less: list[dict[str, Any]] = [
         {"links": {2: False}},
         {"links": None},
         {"link_changed_at": {2: 89.0}},
         {"link_changed_at": {2: 99.8}},
         {"advanced_at": {PEER: 97.0}},
         {"advanced_at": {}},
-    ):
+    ]
+    for changes in less:
         assert start_verdict(dataclasses.replace(back, **changes), "eip").outcome == "waiting"
 
 
