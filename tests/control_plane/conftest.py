@@ -1,0 +1,73 @@
+"""The real template at the embedded AWS, once for each module; a cluster of its own for each test.
+
+Only one embedded AWS at a time runs in a process, so it cannot outlive its module.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from control_plane.harness import ROOT, Cluster, Invocations, Local
+
+from lab.embedded.cloud import EmbeddedAws
+from lab.embedded.world import World
+
+_numbers = itertools.count(1)
+NewCluster = Callable[..., Cluster]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+    work_dir = tmp_path_factory.mktemp("aws")
+    # The shortest answer time that the template allows, and retries without Lambda's minute.
+    with EmbeddedAws(
+        ROOT / "template.yaml",
+        work_dir=work_dir,
+        parameters={"AnswerSeconds": "2"},
+        async_retry_seconds=(0.05, 0.05),
+    ) as aws:
+        yield aws
+
+
+@pytest.fixture(scope="module")
+def invocations(running: EmbeddedAws) -> Invocations:
+    return Invocations(running)
+
+
+@pytest.fixture
+def aws(running: EmbeddedAws) -> Iterator[EmbeddedAws]:
+    yield running
+    running.faults.clear()
+
+
+@pytest.fixture
+def new_cluster(aws: EmbeddedAws, invocations: Invocations, tmp_path: Path) -> NewCluster:
+    """Makes a cluster of so many nodes; further arguments are the world's."""
+
+    def make(nodes: int = 2, **more: object) -> Cluster:
+        cluster_id = f"web-{next(_numbers)}"
+        names = [f"n{number}" for number in range(1, nodes + 1)]
+        folder = tmp_path / cluster_id
+        world = World(aws, folder, cluster_id=cluster_id, node_names=names, **more)  # type: ignore[arg-type]
+        return Cluster(aws, world, invocations)
+
+    return make
+
+
+@pytest.fixture
+def cluster(new_cluster: NewCluster) -> Cluster:
+    return new_cluster()
+
+
+@pytest.fixture(scope="module")
+def local_parts(running: EmbeddedAws) -> Local:
+    return Local(running)
+
+
+@pytest.fixture
+def local(local_parts: Local) -> Local:
+    local_parts.forget()
+    return local_parts
