@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import resource
+import statistics
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+from lab import peers
 from lab.cluster import enclosure
 from lab.real_site import real_site
 from lab.scenes import Scenes
@@ -18,10 +21,27 @@ from lab.table import render, write_json
 from lab.timeline import Timeline
 
 DEMO_OUTAGE_SECONDS = 6.0
+DEMO_SCENES = (
+    "planned_stop",
+    "calm",
+    "power_loss",
+    "split_brain",
+    "aws_outage",
+    "forced_failover",
+)
+REAL_OUTAGE_SECONDS = 60.0
+REAL_SCENES = (
+    *DEMO_SCENES,
+    "heal_during_start",
+    "corosync_killed",
+    "holder_without_aws",
+)
 
 
-def tell(site: Site, *, outage_seconds: float, scenes: list[str], quiet: bool) -> list[Outcome]:
-    """Runs scenes by name, one after the other, on a site that is up."""
+def tell(
+    site: Site, scenes: list[str], *, outage_seconds: float, quiet: bool = False
+) -> list[Outcome]:
+    """Runs scenes by name, one after the other, while a client calls the Elastic IP."""
     timeline = Timeline(site.aws, site.world, quiet=quiet)
     stage = Scenes(site, timeline, outage_seconds=outage_seconds)
     ended = threading.Event()
@@ -39,28 +59,19 @@ def demo(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     print("EIP Arbiter demo: real template, functions, agent and resource agent;")
     print("the AWS is embedded in this process, and Pacemaker is SIMULATED (make lab: a real one).")
-    with tempfile.TemporaryDirectory(prefix="eip-arbiter-demo-") as folder:
-        with simulated_site(Path(folder)) as site:
-            print(f"deployed the template in {site.aws.deploy_seconds:.1f} s, two nodes are up")
-            outcomes = tell(
-                site,
-                outage_seconds=DEMO_OUTAGE_SECONDS,
-                scenes=[
-                    "planned_stop",
-                    "calm",
-                    "power_loss",
-                    "split_brain",
-                    "aws_outage",
-                    "forced_failover",
-                ],
-                quiet=arguments.quiet,
-            )
-        print(f"\n{render(outcomes, 'SIMULATED')}")
-        seconds = time.monotonic() - began
-        print(f"\n{seconds:.0f} s in all")
-        if arguments.json:
-            write_json(arguments.json, outcomes, "simulated", {"seconds": round(seconds, 1)})
-    return 0 if all(outcome.ok for outcome in outcomes) else 1
+    with (
+        tempfile.TemporaryDirectory(prefix="eip-arbiter-demo-") as folder,
+        simulated_site(Path(folder)) as site,
+    ):
+        print(f"the template is deployed ({site.aws.deploy_seconds:.1f} s), two nodes are up")
+        outcomes = tell(
+            site,
+            arguments.scenes or list(DEMO_SCENES),
+            outage_seconds=DEMO_OUTAGE_SECONDS,
+            quiet=arguments.quiet,
+        )
+    print(f"\n{render(outcomes, 'SIMULATED')}")
+    return _finish(arguments, outcomes, "simulated", began, {})
 
 
 def real(arguments: argparse.Namespace) -> int:
@@ -71,32 +82,66 @@ def real(arguments: argparse.Namespace) -> int:
         return 2
     enclosure.ensure_inside()
     began = time.monotonic()
+    print(f"EIP Arbiter lab: real Pacemaker and Corosync, token {arguments.token} ms,")
+    print("the classic set-up; the AWS is embedded in this process.")
     with real_site(token_ms=arguments.token) as site:
         outcomes = tell(
             site,
-            outage_seconds=60.0,
-            scenes=arguments.scenes.split(",") if arguments.scenes else ["planned_stop"],
+            arguments.scenes or list(REAL_SCENES),
+            outage_seconds=REAL_OUTAGE_SECONDS,
             quiet=arguments.quiet,
         )
-    print(f"\n{render(outcomes, 'real')}")
-    print(f"\n{time.monotonic() - began:.0f} s in all")
-    return 0 if all(outcome.ok for outcome in outcomes) else 1
+        monitor_cpu_seconds = _monitor_cpu(site)
+    print(f"\n{render(outcomes, 'real')}", flush=True)
+    extra: dict[str, object] = {"token_ms": arguments.token}
+    if not arguments.no_peers:
+        print("\nmeasuring ocf:heartbeat:Dummy and ocf:heartbeat:awseip (4 minutes)", flush=True)
+        measured = peers.measure(arguments.token)
+        print(f"\n{peers.render(measured, outcomes, monitor_cpu_seconds)}")
+        extra |= {"peers": measured.to_json(), "monitor_cpu_seconds": monitor_cpu_seconds}
+    return _finish(arguments, outcomes, "real", began, extra)
+
+
+def _monitor_cpu(site: Site) -> float:
+    """Median CPU seconds of one monitor of the resource agent where the resource runs."""
+    (node,) = site.running_on()
+
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        site.monitor(node)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    return round(statistics.median(once() for _ in range(5)), 4)
+
+
+def _finish(
+    arguments: argparse.Namespace,
+    outcomes: list[Outcome],
+    kind: str,
+    began: float,
+    extra: dict[str, object],
+) -> int:
+    seconds = round(time.monotonic() - began, 1)
+    wrong = [outcome.scene for outcome in outcomes if not outcome.ok]
+    print(f"\n{seconds:.0f} s in all; {'WRONG: ' + ', '.join(wrong) if wrong else 'all is well'}")
+    if arguments.json:
+        write_json(arguments.json, outcomes, kind, {"seconds": seconds, **extra})
+    return 1 if wrong else 0
 
 
 def main() -> int:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("demo", help="the story on a simulated cluster, without root")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there")
-    command.add_argument("--quiet", action="store_true", help="no timeline, only the table")
-    command.set_defaults(run=demo)
-    command = commands.add_parser("real", help="the story on a real cluster (root)")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there")
-    command.add_argument("--quiet", action="store_true", help="no timeline, only the table")
+    for run, scenes in ((demo, DEMO_SCENES), (real, REAL_SCENES)):
+        command = commands.add_parser(run.__name__, help=run.__doc__)
+        command.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there")
+        command.add_argument("--quiet", action="store_true", help="no timeline, only the table")
+        command.add_argument("--scenes", nargs="+", choices=scenes, help="only these scenes")
+        command.set_defaults(run=run)
     command.add_argument("--token", type=int, default=1000, help="Corosync's token, milliseconds")
-    command.add_argument("--scenes", help="only these scenes, comma-separated")
-    command.set_defaults(run=real)
+    command.add_argument("--no-peers", action="store_true", help="do not measure the peers")
     arguments = parser.parse_args()
     return int(arguments.run(arguments))
 

@@ -31,6 +31,8 @@ AGENT_USER = 990
 RESOURCE_AGENT_PATH = "/usr/lib/ocf/resource.d/eip-arbiter/eip"
 _OCF = {"OCF_ROOT": "/usr/lib/ocf", "OCF_RESOURCE_INSTANCE": "eip"}
 ALERT_AGENT = "/etc/eip-agent/eip-agent-alert"
+LINK_REST_SECONDS = 15.0
+"""A knet link that came up less than this ago notices a cut a second later than an older one."""
 CLASSIC_DEFAULTS = {"migration-threshold": "1"}
 MARK = "/run/resource-agents/eip-arbiter-eip.state"
 _FOLDERS = (
@@ -111,6 +113,7 @@ def install(place: Place) -> Site:
             cluster.run(node, [RESOURCE_AGENT_PATH, "monitor"], env=_OCF, check=False).returncode
         ),
         page=lambda node: page.fetch(cluster.address(node), seconds=0.2),
+        rest_seconds=LINK_REST_SECONDS,
     )
 
 

@@ -58,6 +58,7 @@ class Scenes(Stage):
     def power_loss(self) -> Outcome:
         """The active node loses its power."""
         active, standby = self.active()
+        self.rest()
         outcome, _ = self.begin(f"power loss: {active} is gone at once")
         fault = self.timeline.fault(f"power off {active}")
         self.cluster.power_off(active)

@@ -37,6 +37,7 @@ class Site:
 
     `mark(node)` is the resource agent's mark of a running resource, `monitor(node)` runs its
     monitor action there and gives the exit code, `page(node)` asks the node's web page who answers.
+    `rest_seconds`: how long links must have been up before a fault is timed.
     """
 
     aws: EmbeddedAws
@@ -46,6 +47,7 @@ class Site:
     agent_log: Callable[[str], Path]
     monitor: Callable[[str], int]
     page: Callable[[str], str | None]
+    rest_seconds: float
 
     def running_since(self, node: str) -> float | None:
         """When the resource was started there (`time.time()`), None where it does not run."""
@@ -155,6 +157,7 @@ def simulated_site(folder: Path, *, token_ms: int = 1000) -> Iterator[Site]:
                 agent_log=lambda node: cluster.node(node).folder / "eip-agent.log",
                 monitor=lambda node: cluster.run_resource_agent(node, "monitor"),
                 page=lambda node: page.fetch("127.0.0.1", pages[node]),
+                rest_seconds=0.0,
             )
 
 

@@ -55,6 +55,7 @@ class Stage:
         self.site, self.timeline = site, timeline
         self.cluster, self.world = site.cluster, site.world
         self.outage_seconds = outage_seconds
+        self._whole_since = time.monotonic()
 
     def begin(self, title: str) -> tuple[Outcome, float]:
         """Announces a scene; gives its outcome to fill in, and when it began."""
@@ -65,6 +66,10 @@ class Stage:
         self.cluster.wait_until(self.steady, "one node runs the resource and holds its address")
         (active,) = self.site.running_on()
         return active, next(node for node in self.cluster.nodes if node != active)
+
+    def rest(self) -> None:
+        """Waits until the nodes' links are old enough for a fault's times to be usual ones."""
+        time.sleep(max(0.0, self._whole_since + self.site.rest_seconds - time.monotonic()))
 
     def steady(self) -> bool:
         """Whether one node runs the resource and holds the address."""
@@ -91,6 +96,7 @@ class Stage:
         self.wait_for(outcome, whole, f"all nodes are members and {active} runs it", SETTLE_SECONDS)
         self.wait_for(outcome, self.status_is_calm, "the control plane sees no alarm", 15)
         self.expect(outcome, self.world.holder() == active, f"{active} holds the address")
+        self._whole_since = time.monotonic()
 
     def status_is_calm(self) -> bool:
         """Whether the control plane knows of no challenge and no suspicion."""

@@ -31,7 +31,9 @@ def aws_address(number: int) -> str:
 def make_bridges() -> None:
     """Make the ring, the other side of a cut ring, and the network of AWS."""
     lines = [f"link add {name} type bridge forward_delay 0" for name in ("ring", "ring-cut", "aws")]
-    lines += [f"link set {name} up" for name in ("ring", "ring-cut", "aws")]
+    # A bridge takes the lowest address of its ports unless it has its own: a node that goes away
+    # would change it, and the others would talk to the old one until their caches forget it.
+    lines += [f"link set {name} address {_mac(0, 0)} up" for name in ("ring", "ring-cut", "aws")]
     _ip([*lines, f"addr add {AWS_ADDRESS}/24 dev aws"])
 
 
@@ -44,8 +46,8 @@ def plug_in(node: str, number: int, pid: int) -> None:
     """Give a freshly booted node (its process 1 is `pid`) both links and all its addresses."""
     _ip(
         [
-            f"link add {node}-ring type veth peer name ring0 netns {pid}",
-            f"link add {node}-aws type veth peer name aws0 netns {pid}",
+            f"link add {node}-ring type veth peer name ring0 address {_mac(number, 1)} netns {pid}",
+            f"link add {node}-aws type veth peer name aws0 address {_mac(number, 2)} netns {pid}",
             f"link set {node}-ring master ring up",
             f"link set {node}-aws master aws up",
         ]
@@ -61,6 +63,11 @@ def plug_in(node: str, number: int, pid: int) -> None:
         ],
         inside=pid,
     )
+
+
+def _mac(number: int, link: int) -> str:
+    """A hardware address that stays with a node over its boots, as an interface's does at EC2."""
+    return f"02:00:00:00:{number:02x}:{link:02x}"
 
 
 def pull_out(node: str) -> None:

@@ -150,7 +150,7 @@ def test_a_node_does_not_claim_against_the_order_that_takes_its_address() -> Non
     [
         ({}, (), (), 10.0),
         ({}, ("n2",), (), 1.0),
-        ({}, ("n2",), ("eip",), 0.5),
+        ({}, ("n2",), ("eip",), 0.25),
         ({"pacemaker": with_view(state="unknown")}, (), (), 1.0),
         ({"pacemaker": with_view(state="pending")}, (), (), 1.0),
         ({"pacemaker": with_view(state="offline")}, (), (), 10.0),

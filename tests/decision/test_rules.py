@@ -169,13 +169,16 @@ class TestR061GaveUp:
         [
             {"resources": {}, "pacemaker_state": "offline"},
             {"pacemaker_state": "unknown"},
-            {"pacemaker_state": "pending"},
             {"failing": ("nginx.service",)},
         ],
-        ids=["pacemaker offline", "unreadable", "pending", "unhealthy"],
+        ids=["pacemaker offline", "unreadable", "unhealthy"],
     )
     def test_a_holder_that_cannot_serve_loses_to_a_claim(self, changes: dict[str, Any]) -> None:
         assert granted_to(decided(snapshot(holding(**changes), claiming())), "R061") == N2
+
+    def test_a_holder_that_joins_again_after_a_heal_has_not_given_up(self) -> None:
+        joining = holding(pacemaker_state="pending", ago_ms=10, next_report_within_ms=1_000)
+        assert decided(snapshot(joining, claiming())).rule == "R072"
 
     @pytest.mark.parametrize("state", ["stopped", "failed"])
     def test_a_release_or_a_failure_gives_way_at_once(self, state: str) -> None:

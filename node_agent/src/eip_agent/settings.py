@@ -47,7 +47,7 @@ class Settings:
     node_name: str = ""
     calm_seconds: float = 10.0
     alert_seconds: float = 1.0
-    claim_seconds: float = 0.5
+    claim_seconds: float = 0.25
     status_seconds: float = 5.0
     link_seconds: float = 0.25
     metadata_lag_seconds: float = 10.0

@@ -155,7 +155,7 @@ def cadence_seconds(
 def news(report: NodeReport) -> tuple[object, ...]:
     """What of a report is worth telling at once: all but counters, durations and clocks."""
     return (
-        report.pacemaker,
+        dataclasses.replace(report.pacemaker, dc=None),  # an election alone decides nothing
         tuple(suspect.node_name for suspect in report.suspects),
         tuple((name, entry.state) for name, entry in sorted(report.resources.items())),
         report.awaiting,

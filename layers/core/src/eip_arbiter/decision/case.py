@@ -14,7 +14,9 @@ from eip_arbiter.decision.policy import FRESH_FACTOR, FRESH_SLACK_MS, PROMISE_SL
 from eip_arbiter.decision.snapshot import Address, LastReport, Node, Phase, Snapshot
 
 CLAIMING = ("started", "starting")
-RUNNING_PACEMAKER = ("online", "standby", "maintenance")
+RUNNING_PACEMAKER = ("online", "standby", "maintenance", "pending")
+"""`pending` is a node that joins: after a heal the holder's Pacemaker says so for seconds while its
+resource runs on, so it is no sign that the holder gave up."""
 GOING_INSTANCE = ("stopping", "stopped", "shutting-down", "terminated")
 
 
