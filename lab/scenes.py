@@ -72,6 +72,7 @@ class Scenes(Stage):
     def split_brain(self) -> Outcome:
         """The ring is cut while both reach AWS, and healed after the loser's start was refused."""
         active, standby = self.active()
+        self.rest()
         since = self.site.running_since(active)
         outcome, _ = self.begin(f"split-brain: the ring is cut, {active} holds the address")
         fault = self.timeline.fault("the link between the nodes is cut")
@@ -152,6 +153,7 @@ class Scenes(Stage):
     def heal_during_start(self) -> Outcome:
         """The ring is healed while the loser's start still waits."""
         active, standby = self.active()
+        self.rest()
         since = self.site.running_since(active)
         outcome, _ = self.begin("early heal: the ring is cut and healed while a start waits")
         fault = self.timeline.fault("the link between the nodes is cut")

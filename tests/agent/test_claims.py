@@ -228,7 +228,7 @@ def test_an_operators_order_is_followed_and_its_progress_told(node: FakeNode) ->
     node.region.order = {"id": "o1", "to": ME, "u": far}
     node.region.grant(ME)
     wait_until(node.calls, "Pacemaker is asked")
-    assert node.calls() == ["--move --resource eip --node n1 --lifetime PT5M --force"]
+    assert node.calls() == ["--move --resource eip --node n1 --lifetime PT1M --force"]
     wait_until(lambda: node.region.reports[-1].order is not None, "progress is reported")
     assert node.act("start").returncode == 0
     wait_until(lambda: len(node.calls()) == 2, "the constraint is cleared")

@@ -92,7 +92,7 @@ def test_an_order_moves_the_outermost_resource_once_and_clears_when_it_is_here()
     assert orders.step(there, 1_000)
     assert not orders.step(there, 1_000)
     assert pacemaker.asked == [
-        "--move --resource group --node n1 --lifetime PT5M --force",
+        "--move --resource group --node n1 --lifetime PT1M --force",
     ]
     assert orders.progress is not None
     assert orders.progress.state == "moving"
