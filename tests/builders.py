@@ -56,7 +56,7 @@ def node(number: int, report: LastReport | None, **changes: Any) -> Node:
     made = Node(
         instance_id=instance_id(number),
         interface_id=f"eni-{number:017x}",
-        private_ip=f"10.0.{number - 1}.10",
+        private_ips=(f"10.0.{number - 1}.10",),
         report=report,
     )
     return replace(made, **changes)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CLUSTER_TAG = "eip-arbiter:cluster"
 RESOURCE_TAG = "eip-arbiter:resource"
+PRIVATE_IP_INDEX_TAG = "eip-arbiter:private-ip-index"
 NODE_ROLE = "eip-arbiter-node"
 _IMAGE_ID = "ami-12c6146b"  # one that moto knows; it is never booted
 
@@ -110,7 +111,9 @@ class World:
                 tags,
                 metadata_dir,
             )
-        self.addresses = {resource: self._address(resource) for resource in resources}
+        self.addresses = {
+            resource: self._address(resource, index) for index, resource in enumerate(resources)
+        }
         aws.journal.subscribe(self._note)
         self._write(self._next_version(), dict(self._places))
 
@@ -156,8 +159,9 @@ class World:
             metadata_file=metadata_dir / f"{name}.json",
         )
 
-    def _address(self, resource: str) -> Address:
+    def _address(self, resource: str, index: int) -> Address:
         tags = {CLUSTER_TAG: self.cluster_id, RESOURCE_TAG: resource}
+        tags[PRIVATE_IP_INDEX_TAG] = str(index)
         made = self._ec2.allocate_address(
             Domain="vpc",
             TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": _tags(tags)}],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.embedded.helpers import eventually
+from embedded.helpers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.embedded.helpers import eventually
+from embedded.helpers import eventually
 
 if TYPE_CHECKING:
     from lab.embedded.cloud import EmbeddedAws

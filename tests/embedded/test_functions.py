@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lab.embedded.functions import Function
-from tests.embedded.helpers import eventually
+from embedded.helpers import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

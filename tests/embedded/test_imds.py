@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.embedded.world import World
-from tests.embedded.helpers import eventually
+from embedded.helpers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

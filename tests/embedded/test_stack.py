@@ -11,7 +11,7 @@ from lab.embedded.functions import Functions
 from lab.embedded.intrinsics import TemplateError
 from lab.embedded.stack import Stack
 from lab.embedded.translate import translate
-from tests.embedded.helpers import changed
+from embedded.helpers import changed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.intrinsics import NO_VALUE, Resolver, TemplateError
 from lab.embedded.translate import check_rules, parameter_values, translate
-from tests.embedded.helpers import changed
+from embedded.helpers import changed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -168,19 +168,25 @@ class Arbiter:
                 self.elastic_ips.disassociate(address.association_id)
             return None
         node = snapshot.nodes[address.holder]
+        if address.private_ip_index >= len(node.private_ips):
+            raise MoveFailedError(
+                "NoPrivateAddress",
+                f"{node.name} has no private address number {address.private_ip_index}",
+            )
+        private_ip = node.private_ips[address.private_ip_index]
         resumed = self.clock() >= address.deadline_ms
         if resumed or address.interface_id == node.interface_id:
             # Somebody may have been here before: look first, since EC2 may charge a remap.
             found = self.elastic_ips.locate(address.allocation_id)
-            there = (node.interface_id, node.private_ip)
+            there = (node.interface_id, private_ip)
             if found and (found.interface_id, found.private_ip) == there:
                 return found
         elif self.clock() + self.policy.ec2_call_ms > address.deadline_ms:
             raise MoveFailedError("DeadlineTooNear", "the time left does not cover the call")
         association_id = self.elastic_ips.associate(
-            address.allocation_id, node.interface_id, node.private_ip
+            address.allocation_id, node.interface_id, private_ip
         )
-        return Association(association_id, node.interface_id, node.private_ip)
+        return Association(association_id, node.interface_id, private_ip)
 
     def _register(self, report: NodeReport) -> None:
         found = self.inventory.node(report.instance_id)
@@ -195,6 +201,7 @@ class Arbiter:
                 "unknown_cluster",
                 f"no Elastic IP is tagged eip-arbiter:cluster={report.cluster_id}",
             )
+        _refuse_doubles(report.cluster_id, addresses)
         self.store.register(report.cluster_id, found[1], addresses)
         self.telemetry.decided(
             "registered",
@@ -217,6 +224,26 @@ class Arbiter:
                 evidence=_evidence(snapshot),
             )
         )
+
+
+def _refuse_doubles(cluster_id: str, addresses: tuple[Address, ...]) -> None:
+    """Two addresses for one resource, or for one private address, would displace each other.
+
+    Raises:
+        ReportRejected: reason `ambiguous_address`, with the tag that would tell them apart.
+    """
+    for tag, of in (
+        ("eip-arbiter:resource", [a.resource for a in addresses]),
+        ("eip-arbiter:private-ip-index", [str(a.private_ip_index) for a in addresses]),
+    ):
+        doubled = [
+            a.public_ip for a, value in zip(addresses, of, strict=True) if of.count(value) > 1
+        ]
+        if doubled:
+            raise ReportRejected(
+                "ambiguous_address",
+                f"{' and '.join(sorted(doubled))} of cluster {cluster_id} have the same {tag}",
+            )
 
 
 def _fields(snapshot: Snapshot, address: Address) -> dict[str, str | int]:

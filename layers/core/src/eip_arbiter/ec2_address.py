@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import InstanceNetworkInterfaceTypeDef, TagTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        AddressTypeDef,
+        InstanceNetworkInterfaceTypeDef,
+        TagTypeDef,
+    )
 
 TAG_CLUSTER = "eip-arbiter:cluster"
 TAG_RESOURCE = "eip-arbiter:resource"
 TAG_PRIORITY = "eip-arbiter:priority"
 TAG_NOFAILOVER = "eip-arbiter:nofailover"
 TAG_INTERFACE = "eip-arbiter:interface"
+TAG_PRIVATE_IP_INDEX = "eip-arbiter:private-ip-index"
 DEFAULT_RESOURCE = "eip"
 
 
@@ -92,12 +97,11 @@ class Ec2Inventory:
         if not cluster_id or not interfaces:
             return None
         interface = _interface(interfaces, tags.get(TAG_INTERFACE))
-        priority = tags.get(TAG_PRIORITY, "0")
         return cluster_id, Node(
             instance_id=instance_id,
             interface_id=interface["NetworkInterfaceId"],
-            private_ip=interface["PrivateIpAddress"],
-            priority=int(priority) if priority.isdecimal() else 0,
+            private_ips=_private_ips(interface),
+            priority=_whole(tags.get(TAG_PRIORITY)),
             nofailover=tags.get(TAG_NOFAILOVER, "").lower() in ("true", "yes", "1"),
         )
 
@@ -106,16 +110,31 @@ class Ec2Inventory:
         answer = self._client.describe_addresses(
             Filters=[{"Name": f"tag:{TAG_CLUSTER}", "Values": [cluster_id]}]
         )
-        return tuple(
-            Address(
-                resource=_tags(found.get("Tags", [])).get(TAG_RESOURCE, DEFAULT_RESOURCE),
-                allocation_id=found["AllocationId"],
-                public_ip=found["PublicIp"],
-                association_id=found.get("AssociationId") or None,
-                interface_id=found.get("NetworkInterfaceId") or None,
-            )
-            for found in answer["Addresses"]
-        )
+        return tuple(_address(found) for found in answer["Addresses"])
+
+
+def _address(found: AddressTypeDef) -> Address:
+    tags = _tags(found.get("Tags", []))
+    return Address(
+        resource=tags.get(TAG_RESOURCE, DEFAULT_RESOURCE),
+        allocation_id=found["AllocationId"],
+        public_ip=found["PublicIp"],
+        private_ip_index=_whole(tags.get(TAG_PRIVATE_IP_INDEX)),
+        association_id=found.get("AssociationId") or None,
+        interface_id=found.get("NetworkInterfaceId") or None,
+    )
+
+
+def _private_ips(interface: InstanceNetworkInterfaceTypeDef) -> tuple[str, ...]:
+    """The interface's private addresses, the primary one first."""
+    further = [p["PrivateIpAddress"] for p in interface.get("PrivateIpAddresses", [])]
+    primary = interface["PrivateIpAddress"]
+    return (primary, *(ip for ip in further if ip != primary))
+
+
+def _whole(text: str | None) -> int:
+    """A tag's whole number; 0 where it is missing or none."""
+    return int(text) if text and text.isascii() and text.isdecimal() else 0
 
 
 def _interface(

@@ -34,7 +34,7 @@ def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
         instance: Node(
             instance_id=instance,
             interface_id=raw["e"],
-            private_ip=raw["ip"],
+            private_ips=tuple(raw["ip"]),
             priority=raw.get("p", 0),
             nofailover=raw.get("x", False),
             report=_to_report(reports[instance]) if instance in reports else None,
@@ -49,7 +49,7 @@ def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
 
 def from_node(node: Node) -> dict[str, Any]:
     """The registered facts of a node."""
-    raw: dict[str, Any] = {"e": node.interface_id, "ip": node.private_ip}
+    raw: dict[str, Any] = {"e": node.interface_id, "ip": list(node.private_ips)}
     if node.priority:
         raw["p"] = node.priority
     if node.nofailover:
@@ -122,6 +122,7 @@ def from_address(address: Address) -> dict[str, Any]:
         key.PHASE: address.phase.value,
     }
     optional: dict[str, Any] = {
+        "i": address.private_ip_index,
         key.HOLDER: address.holder,
         "as": address.association_id,
         "e": address.interface_id,
@@ -140,6 +141,7 @@ def _to_address(resource: str, raw: Mapping[str, Any]) -> Address:
         resource=resource,
         allocation_id=raw["al"],
         public_ip=raw[key.PUBLIC_IP],
+        private_ip_index=raw.get("i", 0),
         holder=raw.get(key.HOLDER),
         term=raw[key.TERM],
         phase=Phase(raw[key.PHASE]),

@@ -77,11 +77,15 @@ class Ec2Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A registered instance. `alarm_since_ms`: since when its reports raise an alarm, unbroken."""
+    """A registered instance and the interface that gets addresses.
+
+    `private_ips` are that interface's, the primary one first: EC2 keeps one Elastic IP for each.
+    `alarm_since_ms`: since when the node's reports raise an alarm, unbroken.
+    """
 
     instance_id: str
     interface_id: str
-    private_ip: str
+    private_ips: tuple[str, ...]
     priority: int = 0
     nofailover: bool = False
     report: LastReport | None = None
@@ -117,13 +121,15 @@ class Refusal:
 class Address:
     """One Elastic IP and the grant in force.
 
-    `association_id` and `interface_id` are where EC2 was last known to have it; `changed_at_ms` is
-    the time of the last grant, settlement or release; `rule` the rule of the grant in force.
+    `private_ip_index` says with which private address of a node it is associated;
+    `association_id` and `interface_id` where EC2 was last known to have it; `changed_at_ms` is the
+    time of the last grant, settlement or release; `rule` the rule of the grant in force.
     """
 
     resource: str
     allocation_id: str
     public_ip: str
+    private_ip_index: int = 0
     holder: str | None = None
     term: int = 0
     phase: Phase = Phase.SETTLED
