@@ -1,0 +1,229 @@
+"""The shipped agent's parts wired together as `eip_agent.agent` does, on a modelled node.
+
+Modelled here are the ways to AWS, the metadata service, the disk and the local socket. What
+watches, judges, reports, answers and follows up is shipped code.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from eip_agent.board import Board
+from eip_agent.channel import ExchangeError
+from eip_agent.followup import CleanUp, Orders
+from eip_agent.operations import Operations
+from eip_agent.publisher import Publisher
+from eip_agent.reporter import Reporter
+from eip_agent.settings import Settings
+from eip_agent.view import Word
+from eip_agent.watchers import Watchers
+from eip_contract.report import NodeReport
+from eip_contract.state_item import ClusterStatus
+
+from simulation.clock import Event, Process
+
+if TYPE_CHECKING:
+    from simulation.node import Node
+
+_FOLLOW_UP_SECONDS = 1.0
+
+
+class MemoryWords:
+    """Stands in for `eip_agent.memory.Words`: what a reboot empties, an agent's end does not."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def load(self, now: float) -> dict[str, Word]:
+        """As the shipped one does."""
+        return {
+            name: Word(state=w.state, at=now, term=w.term, public_ip=w.public_ip)
+            for name, w in self._node.words.items()
+            if w.state in ("started", "stopped")
+        }
+
+    def save(self, words: dict[str, Word]) -> None:
+        """Remembers the words."""
+        self._node.words = dict(words)
+
+    def take_notes(self, resources: tuple[str, ...]) -> list[str]:
+        """Resources whose stop was noted while the agent was away."""
+        return [resource for resource in resources if self.drop_note(resource)]
+
+    def drop_note(self, resource: str) -> bool:
+        """Removes a note and tells whether there was one."""
+        return self._node.resource_agent.files.pop(f"released.{resource}", None) is not None
+
+
+class AgentProcess:
+    """One life of a node's agent."""
+
+    def __init__(self, node: Node) -> None:
+        node.incarnation += 1
+        self.node, self.loop = node, node.loop
+        self.process = Process(f"{node.key} agent {node.incarnation}", node.clock_offset)
+        self.waiting: list[Callable[[str], None]] = []
+        self.settings = Settings(
+            cluster_id=node.cluster_id,
+            bus="bus",
+            table="table",
+            resources=node.resources,
+            node_name=node.name,
+            crm_mon=node.key,
+            corosync_quorumtool=node.key,
+        )
+        self._serving = False
+
+    def start(self) -> None:
+        """The agent's start, as systemd sees it."""
+        self.loop.spawn(self._start, self.process)
+
+    def _start(self) -> None:
+        node, settings = self.node, self.settings
+        say = node.say
+        board = self.board = Board(node.name, node.instance_id, MemoryWords(node), say)  # type: ignore[arg-type]
+        publisher = self.publisher = Publisher(self._put, board.publishing)
+        path = f"{node.key}/failed-starts.json"
+        self.clean_up = CleanUp(path, self._crm_resource, say, self._monotonic())
+        self.orders = Orders(self._crm_resource, say)
+        self.reporter = Reporter(
+            board,
+            settings,
+            identity=types.SimpleNamespace(availability_zone=node.zone),  # type: ignore[arg-type]
+            incarnation=node.incarnation,
+            publisher=publisher,
+            orders=self.orders,
+            say=say,
+        )
+        sources = (self, self, types.SimpleNamespace(refresh=lambda: None), self)
+        watchers = self.watchers = Watchers(board, settings, sources, say)  # type: ignore[arg-type]
+        self.operations = Operations(
+            board,
+            settings,
+            reporter=self.reporter,
+            publisher=publisher,
+            clean_up=self.clean_up,
+            say=say,
+        )
+        watchers.observe()
+        watchers.watch_links()
+        watchers.read_status()
+        self._serving = True
+        never = Event()
+        self.links_wake = Event()
+        self.loop.spawn(publisher.run, self.process)
+        self.loop.spawn(self._beat, self.process)
+        for step, wake in (
+            (watchers.observe, board.observer_wake),
+            (self._watch_links, self.links_wake),
+            (watchers.read_status, board.status_wake),
+            (watchers.ask_metadata, board.metadata_wake),
+            (self._follow_up, never),
+        ):
+            self.loop.spawn(lambda s=step, w=wake: _repeat(s, w), self.process)  # type: ignore[misc]
+
+    def end(self, *, cleanly: bool) -> None:
+        """The process ends; whoever waits for it hears the connection close."""
+        if cleanly and self._serving and not self.process.frozen:
+            report = self.reporter._draft(self.board.sight())  # noqa: SLF001 - as shut_down does
+            self._try_put(report)
+        self._serving = False
+        self.process.kill()
+        for answer in self.waiting[:]:
+            answer("")
+
+    def push(self) -> None:
+        """Pacemaker's alert agent tells the agent to look."""
+        if self._serving:
+            self.loop.at(0.02, self.board.observer_wake.set, self.process)
+
+    def links_changed(self) -> None:
+        """Where the shipped agent polls every 250 ms, the model polls when there is news."""
+        if self._serving:
+            delay = 0.25 - (self.loop.now + self.node.number * 0.07) % 0.25
+            self.loop.at(delay, self.links_wake.set, self.process)
+
+    def handle(self, request: Mapping[str, Any], alive: Callable[[], bool]) -> Mapping[str, Any]:
+        """One request over the socket."""
+        return self.operations.handle(request, alive)
+
+    @property
+    def serves(self) -> bool:
+        """Whether the socket is there."""
+        return self._serving
+
+    def _beat(self) -> None:
+        while True:
+            self.board.wait(max(0.001, self.reporter.pulse()))
+
+    def _watch_links(self) -> float:
+        self.watchers.watch_links()
+        return 3600.0
+
+    def _follow_up(self) -> float:
+        if self.clean_up.resources or self._ordered():
+            s = self.board.sight()
+            self.clean_up.step(s)
+            if self.orders.step(s, self.node.wall_ms()):
+                self.board.know()
+        return _FOLLOW_UP_SECONDS
+
+    def _ordered(self) -> bool:
+        """Whether `Orders.step` may have anything to do: there is, or was, an order."""
+        status = self.board._sight.status  # noqa: SLF001 - without the cost of a whole sight
+        ordered = status and any(a.order_id for a in status.addresses.values())
+        return bool(ordered or self.orders.progress)
+
+    # What the shipped parts ask for: AWS, the metadata service, Corosync, crm_resource.
+
+    def _monotonic(self) -> float:
+        from simulation import clock
+
+        return clock.time.monotonic()
+
+    def _reach_aws(self) -> None:
+        loop, node = self.loop, self.node
+        loop.sleep(node.rng.uniform(0.005, 0.03))
+        if node.aws_cut:
+            loop.sleep(0.5 if node.rng.random() < 0.5 else 2.0)  # noqa: PLR2004
+            raise ExchangeError("connect", "events.example took no connection")
+
+    def _try_put(self, report: NodeReport) -> None:
+        if not self.node.aws_cut:
+            self.node.region.report(report)
+
+    def _put(self, report: NodeReport) -> None:
+        self._reach_aws()
+        if self.node.region.weather.strikes("publish_error"):
+            raise ExchangeError("throttled", "events.example")
+        self.node.region.report(report)
+
+    def get_status(self, *, consistent: bool) -> ClusterStatus | None:
+        """Stands in for `eip_agent.aws.Table`."""
+        self._reach_aws()
+        if self.node.region.weather.strikes("dynamodb_error"):
+            raise ExchangeError("throttled", "dynamodb.example")
+        return self.node.region.status(self.node.cluster_id, consistent=consistent)
+
+    def public_ips(self) -> tuple[str, ...] | None:
+        """Stands in for the metadata service, which a cut from AWS does not touch."""
+        self.loop.sleep(0.003)
+        if self.node.region.weather.strikes("metadata_error"):
+            raise ExchangeError("timeout", "metadata")
+        return self.node.metadata_ips()
+
+    def read(self, node_ids: Mapping[int, str]) -> Mapping[int, bool] | None:
+        """Stands in for `eip_agent.corosync.LibraryLinks`."""
+        return self.node.links(node_ids)
+
+    def _crm_resource(self, arguments: list[str]) -> str:
+        self.loop.sleep(self.node.rng.uniform(0.05, 0.3))
+        return self.node.crm_resource(arguments)
+
+
+def _repeat(step: Callable[[], float], wake: Event) -> None:
+    while True:
+        if wake.wait(step()):
+            wake.clear()

@@ -1,0 +1,115 @@
+"""A modelled EC2: the last call to land wins, and its journal is what invariants are judged by.
+
+Also the metadata service's word on public addresses, which lags behind, and the inventory by tags.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from eip_arbiter.decision.snapshot import Address, Node
+from eip_arbiter.ports import Association
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """One change of an association: who asked (a term, or 0 for somebody outside), and when."""
+
+    at: float
+    allocation_id: str
+    before: Association | None
+    after: Association | None
+    term: int
+    asked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance with its tag, and the facts that EC2 knows of it."""
+
+    cluster_id: str
+    node: Node
+
+
+@dataclass
+class ModelEc2:
+    """Elastic IPs, instances, and what each interface's metadata shows."""
+
+    instances: dict[str, Instance] = field(default_factory=dict)
+    addresses: dict[str, tuple[str, Address]] = field(default_factory=dict)
+    journal: list[Landing] = field(default_factory=list)
+    _where: dict[str, Association | None] = field(default_factory=dict)
+    _shown: dict[str, list[tuple[float, tuple[str, ...]]]] = field(default_factory=dict)
+    _count: int = 0
+
+    def locate(self, allocation_id: str) -> Association | None:
+        """Where an address is now."""
+        return self._where.get(allocation_id)
+
+    def associate(
+        self, now: float, allocation_id: str, interface: str, ip: str, *,
+        term: int, asked_at: float, lag: float,
+    ) -> str:
+        """Puts an address on an interface, wherever it was; returns the association id."""
+        self._count += 1
+        for other, where in self._where.items():
+            # EC2 keeps one Elastic IP for each private address.
+            if other != allocation_id and where and (where.interface_id, where.private_ip) == (
+                interface, ip
+            ):
+                self._land(now, other, None, term, asked_at, lag)
+        after = Association(f"eipassoc-{self._count:017x}", interface, ip)
+        self._land(now, allocation_id, after, term, asked_at, lag)
+        return after.association_id
+
+    def disassociate(
+        self, now: float, association_id: str, *, term: int, asked_at: float, lag: float
+    ) -> None:
+        """Removes this association, if it is there."""
+        for allocation_id, association in self._where.items():
+            if association and association.association_id == association_id:
+                self._land(now, allocation_id, None, term, asked_at, lag)
+                return
+
+    def _land(
+        self, now: float, allocation_id: str, after: Association | None,
+        term: int, asked_at: float, lag: float,
+    ) -> None:
+        before = self._where.get(allocation_id)
+        self._where[allocation_id] = after
+        self.journal.append(Landing(now, allocation_id, before, after, term, asked_at))
+        for association in (before, after):
+            if association:
+                shown = self._shown.setdefault(association.interface_id, [])
+                at = max([now + lag, *(earlier for earlier, _ in shown[-1:])])
+                shown.append((at, self._ips(association.interface_id)))
+
+    def _ips(self, interface: str) -> tuple[str, ...]:
+        return tuple(
+            address.public_ip
+            for allocation_id, (_, address) in self.addresses.items()
+            if (where := self._where.get(allocation_id)) and where.interface_id == interface
+        )
+
+    def shown_ips(self, now: float, interface: str) -> tuple[str, ...]:
+        """What the metadata service of that interface's instance says now."""
+        shown = self._shown.get(interface, [])
+        visible = [ips for at, ips in shown if at <= now]
+        if len(visible) > 1:
+            del shown[: len(visible) - 1]
+        return visible[-1] if visible else ()
+
+    def tagged(self, cluster_id: str) -> tuple[Address, ...]:
+        """The addresses that are tagged for a cluster, with their present associations."""
+        found = []
+        for allocation_id, (owner, address) in self.addresses.items():
+            if owner == cluster_id:
+                where = self._where.get(allocation_id)
+                found.append(
+                    replace(
+                        address,
+                        association_id=where.association_id if where else None,
+                        interface_id=where.interface_id if where else None,
+                    )
+                )
+        return tuple(found)

@@ -1,0 +1,339 @@
+"""The invariants of the design, one predicate each, with its sentence.
+
+A predicate returns None, or what is wrong. It is judged by the modelled EC2's journal and the
+model's truth: true time, what nodes really run, which reports really arrived.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
+from eip_contract.report import NodeReport
+
+from simulation.ec2 import Landing
+
+if TYPE_CHECKING:
+    from simulation.node import Node
+    from simulation.region import Invocation
+    from simulation.watch import Watch
+    from simulation.world import SimulatedCluster
+
+LONGEST_RECOVERY_SECONDS = 300.0
+STAYS_WELL_SECONDS = 20.0
+UNDISTURBED_SECONDS = 15.0
+BY_HAND = -2
+REMOVAL = -1
+
+
+def i1_terms(watch: Watch, cluster_id: str, old: Address, after: Address) -> str | None:
+    """Terms only grow, and each stands for one grant."""
+    if after.term < old.term:
+        return f"{cluster_id} {after.resource}: term {old.term} went back to {after.term}"
+    if after.term == old.term and after.holder not in (old.holder, None):
+        return f"{cluster_id} {after.resource}: term {after.term} was granted twice"
+    if after.term > old.term and (cluster_id, after.resource, after.term) in watch.grants:
+        return f"{cluster_id} {after.resource}: term {after.term} was granted before"
+    return None
+
+
+def i1_settled_where_it_was_put(watch: Watch, snapshot: Snapshot, address: Address) -> str | None:
+    """A grant settles only after EC2 had the address on its holder's interface."""
+    if address.holder is None:
+        return None
+    granted = watch.grants.get((snapshot.cluster_id, address.resource, address.term))
+    since = granted.at if granted else 0.0
+    interface = snapshot.nodes[address.holder].interface_id
+    ec2 = watch.world.region.ec2
+    where = ec2.locate(address.allocation_id)
+    if where and where.interface_id == interface:
+        return None
+    put = any(
+        landing.allocation_id == address.allocation_id
+        and landing.after is not None
+        and landing.after.interface_id == interface
+        and landing.at >= since - 300.0
+        for landing in ec2.journal
+    )
+    return None if put else f"{address.resource} settled on {interface}, where EC2 never had it"
+
+
+def i2_answering_holder(
+    watch: Watch, before: Snapshot, old: Address, after: Address
+) -> str | None:
+    """An address never leaves a holder that keeps answering, orders and quorum apart.
+
+    "Keeps answering" is what the store took in: its last report claims and is younger than the
+    answer time, in true time less what the arbiter's clock was set meanwhile.
+    """
+    if old.holder in (None, after.holder) or _is_ordered(old, after.holder):
+        return None
+    heard = watch.heard.get(old.holder or "")
+    if heard is None or not claims(heard.report, old.resource):
+        return None
+    if (old.holder or "") in watch.told_going or _only_claimant_has_quorum(watch, old, after):
+        return None
+    silence = watch.now - heard.at + watch.clock_error(heard.at) + 0.05
+    if silence >= watch.world.region.policy.answer_ms / 1000:
+        return None
+    return f"{after.rule} took {old.resource} off {old.holder}, which claimed {silence:.2f} s ago"
+
+
+def i2_undisturbed_holder(
+    watch: Watch, before: Snapshot, old: Address, after: Address
+) -> str | None:
+    """A holder that runs the resource and whose reports nothing disturbed keeps its address."""
+    if old.holder in (None, after.holder) or _is_ordered(old, after.holder):
+        return None
+    holder = watch.node(old.holder or "")
+    watch.world.result.counts["moves off a node that ran it"] += runs(holder, old.resource)
+    if not runs(holder, old.resource) or _only_claimant_has_quorum(watch, old, after):
+        return None
+    disturbed_at = max(
+        watch.disturbed.get(holder.instance_id, 0.0), watch.world.weather.struck_at, 30.0
+    )
+    started = watch.starts.get((holder.instance_id, old.resource), 0.0)
+    if watch.now - max(disturbed_at, started) < UNDISTURBED_SECONDS or watch.world.weather.is_bad:
+        return None
+    if holder.aws_cut or holder.agent is None or holder.agent.process.frozen:
+        return None
+    return f"{after.rule} took {old.resource} off {holder.key}, which runs it undisturbed"
+
+
+def i3_evidence(watch: Watch, before: Snapshot, old: Address, after: Address) -> str | None:
+    """No grant without a fresh claim of its holder, or an order."""
+    if _is_ordered(old, after.holder):
+        return None
+    heard = watch.heard.get(after.holder or "")
+    if heard is None or not claims(heard.report, after.resource):
+        return f"{after.rule} gave {after.resource} to {after.holder}, which does not claim it"
+    age = watch.now - heard.at - watch.clock_error(heard.at)
+    allowed = 2 * heard.report.next_report_within_ms / 1000 + 2.0 + 0.05
+    if age <= allowed:
+        return None
+    return f"{after.rule} gave {after.resource} by a claim that was {age:.1f} s old"
+
+
+def i3_landed_by_grant(watch: Watch, landing: Landing) -> str | None:
+    """EC2 has an address only where some grant put it."""
+    if landing.after is None:
+        return None
+    cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
+    grant = watch.grants.get((cluster_id, address.resource, landing.term))
+    if grant is None or grant.holder is None:
+        return f"{address.resource} was associated under term {landing.term}, which is no grant"
+    if watch.node(grant.holder).interface_id != landing.after.interface_id:
+        return f"{address.resource} of term {landing.term} landed on another node's interface"
+    return None
+
+
+def move_in_time(watch: Watch, invocation: Invocation, allocation_id: str) -> str | None:
+    """AssociateAddress is called only while the deadline of what was read covers the call.
+
+    A resumed move has a new deadline from when it was read.
+    """
+    known = invocation.address(allocation_id)
+    if known is None or invocation.snapshot is None:
+        return "an address was associated without having been read"
+    policy = watch.world.region.policy
+    late = watch.now - invocation.snapshot_at - watch.clock_error(invocation.snapshot_at)
+    allowed = (policy.move_ms - policy.ec2_call_ms) / 1000 + 0.5
+    if late <= allowed:
+        return None
+    return f"term {known.term} was put to EC2 {late:.1f} s after it was read"
+
+
+def removed_by_record_only(watch: Watch, landing: Landing) -> str | None:
+    """Only an association that a release was about is ever removed."""
+    if landing.after is not None or landing.before is None or landing.term == BY_HAND:
+        return None
+    cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
+    snapshot = watch.world.region.store.read(cluster_id)
+    now = snapshot.addresses[address.resource] if snapshot else None
+    if now is None or now.holder is None or now.term == 0:
+        return None
+    owner = watch.world.region.ec2.instances[now.holder].node.interface_id
+    if landing.before.interface_id == owner and now.phase is Phase.SETTLED:
+        return f"{address.resource} was taken off its holder of term {now.term}"
+    return None
+
+
+def i5_replay(watch: Watch, before: object) -> str | None:
+    """Old reports, delivered again, change nothing."""
+    after = holders(watch)
+    return None if after == before else f"replayed reports changed {before} to {after}"
+
+
+def i6_recovers(watch: Watch) -> str | None:
+    """Once faults end, the address is on the node that Pacemaker runs it on, and only one does."""
+    return f"not well {LONGEST_RECOVERY_SECONDS:.0f} s after all faults: " + "; ".join(
+        problem for problem in _problems(watch)
+    )
+
+
+def i7_moves(watch: Watch) -> str | None:
+    """One fault causes at most one move."""
+    if not watch.world.setup.serial:
+        return None
+    worst = max(moves_by_fault(watch), default=0)
+    return None if worst <= 1 else f"{worst} moves after one fault"
+
+
+def i8_own_cluster(watch: Watch, report: NodeReport) -> str | None:
+    """A node speaks for its own cluster only."""
+    owner = watch.world.region.ec2.instances[report.instance_id].cluster_id
+    return None if owner == report.cluster_id else f"{report.instance_id} spoke for another cluster"
+
+
+def i8_own_address(watch: Watch, landing: Landing) -> str | None:
+    """An address is never put on another cluster's node."""
+    if landing.after is None:
+        return None
+    ec2 = watch.world.region.ec2
+    cluster_id, _ = ec2.addresses[landing.allocation_id]
+    owners = {i.node.interface_id: i.cluster_id for i in ec2.instances.values()}
+    ok = owners[landing.after.interface_id] == cluster_id
+    return None if ok else f"{landing.allocation_id} went to another cluster's node"
+
+
+def i9_orders(watch: Watch) -> str | None:
+    """An accepted order is carried out."""
+    for order in watch.orders:
+        if order.done:
+            continue
+        superseded = any(
+            other is not order
+            and (other.cluster_id, other.resource) == (order.cluster_id, order.resource)
+            and other.at >= order.at
+            for other in watch.orders
+        )
+        target = watch.node(order.target).interface_id
+        carried_out = any(
+            landing.at >= order.at - 15.0
+            and landing.after is not None
+            and landing.after.interface_id == target
+            for landing in watch.world.region.ec2.journal
+        )
+        if not superseded and not carried_out:
+            return f"order {order.order_id} ({order.resource} to {order.target}) was lost"
+    return None
+
+
+def i10_monitor(watch: Watch, node: Node, resource: str) -> str | None:
+    """A monitor says that the address is gone only where it is, or where another was granted it."""
+    if node.resource_agent_mark_missing(resource):
+        return None
+    address = _address(watch, node.cluster_id, resource)
+    where = watch.world.region.ec2.locate(address.allocation_id)
+    here = where is not None and where.interface_id == node.interface_id
+    if not here or address.holder != node.instance_id:
+        return None
+    return f"{node.key} was told that {resource} is lost, which it holds"
+
+
+# What is true.
+
+
+def claims(report: NodeReport, resource: str) -> bool:
+    """Whether a report is a claim of a healthy node."""
+    state = report.resources.get(resource)
+    return (
+        state is not None
+        and state.state in ("started", "starting")
+        and report.pacemaker.state in ("online", "standby", "maintenance", "pending")
+        and not report.failing
+    )
+
+
+def runs(node: Node, resource: str) -> bool:
+    """Whether this node really runs the resource."""
+    here = node.peer.resources[resource]
+    return (
+        node.powered
+        and not node.peer.process.frozen
+        and node.peer.stack == "up"
+        and here.role == "Started"
+        and not here.failed
+        and not here.busy
+    )
+
+
+def is_misplaced(watch: Watch, cluster: SimulatedCluster, resource: str) -> bool:
+    """Whether some node runs the resource, and the address is with none that does."""
+    running = [node for node in cluster.nodes if runs(node, resource)]
+    if not running:
+        return False
+    address = _address(watch, cluster.cluster_id, resource)
+    where = watch.world.region.ec2.locate(address.allocation_id) if address else None
+    return where is None or where.interface_id not in [node.interface_id for node in running]
+
+
+def all_is_well(watch: Watch) -> bool:
+    """Whether nothing is wrong anywhere."""
+    return next(iter(_problems(watch)), None) is None
+
+
+def _problems(watch: Watch) -> list[str]:
+    found = []
+    for cluster in watch.world.clusters:
+        for resource in cluster.nodes[0].resources:
+            running = [node for node in cluster.nodes if runs(node, resource)]
+            busy = any(node.peer.resources[resource].role != "Stopped" for node in cluster.nodes
+                       if node not in running)
+            if len(running) != 1 or busy:
+                names = [node.name for node in running]
+                found.append(f"{cluster.cluster_id} {resource} runs on {names}, busy: {busy}")
+                continue
+            address = _address(watch, cluster.cluster_id, resource)
+            settled = address.phase is Phase.SETTLED
+            if is_misplaced(watch, cluster, resource):
+                found.append(f"{cluster.cluster_id} {resource} is not where {running[0].key} runs it")
+            elif address.holder != running[0].instance_id or not settled:
+                found.append(f"{cluster.cluster_id} {resource} is held by {address.holder}")
+    return found
+
+
+def holders(watch: Watch) -> list[tuple[str, str, str | None, int]]:
+    """Every address with its holder and term, and where EC2 has it."""
+    found = []
+    for allocation_id, (cluster_id, address) in watch.world.region.ec2.addresses.items():
+        where = watch.world.region.ec2.locate(allocation_id)
+        now = _address(watch, cluster_id, address.resource)
+        found.append((cluster_id, where.interface_id if where else "", now.holder, now.term))
+    return found
+
+
+def moves_by_fault(watch: Watch) -> list[int]:
+    """Moves of the arbiter's own accord between each fault and the next, of one address."""
+    times = [fault.at for fault in watch.faults] + [float("inf")]
+    counts = []
+    for begin, end in zip(times, times[1:], strict=False):
+        by_address: dict[str, int] = {}
+        for at, _, landing in watch.moves:
+            if begin <= at < end:
+                by_address[landing.allocation_id] = by_address.get(landing.allocation_id, 0) + 1
+        counts.append(max(by_address.values(), default=0))
+    return counts
+
+
+def _address(watch: Watch, cluster_id: str, resource: str) -> Address:
+    snapshot = watch.world.region.store.read(cluster_id)
+    if snapshot is not None:
+        return snapshot.addresses[resource]
+    addresses = watch.world.region.ec2.addresses.values()
+    return next(a for c, a in addresses if c == cluster_id and a.resource == resource)
+
+
+def _is_ordered(old: Address, target: str | None) -> bool:
+    return old.order is not None and old.order.target == target
+
+
+def _only_claimant_has_quorum(watch: Watch, old: Address, after: Address) -> bool:
+    claimant, holder = watch.heard.get(after.holder or ""), watch.heard.get(old.holder or "")
+    return (
+        claimant is not None
+        and holder is not None
+        and claimant.report.pacemaker.quorum_mode == "majority"
+        and claimant.report.pacemaker.quorate
+        and not holder.report.pacemaker.quorate
+    )

@@ -1,0 +1,199 @@
+"""A store in memory with the conditions of `eip_arbiter.dynamodb_store`, one call one step.
+
+`test_store_contract` holds the two together. Snapshots are immutable, so a reader keeps what it
+read while others write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eip_arbiter.decision.outcome import ReportSeen
+from eip_arbiter.decision.snapshot import (
+    Address,
+    Ec2Evidence,
+    LastReport,
+    Node,
+    Phase,
+    Snapshot,
+)
+from eip_arbiter.ports import (
+    Committed,
+    HistoryEntry,
+    LostRace,
+    Recorded,
+    StaleReport,
+    Unregistered,
+)
+from eip_contract.report import NodeReport
+from eip_contract.state_item import AddressStatus, ClusterStatus
+
+
+class MemoryStore:
+    """Implements `eip_arbiter.ports.Store`."""
+
+    def __init__(self) -> None:
+        self._clusters: dict[str, Snapshot] = {}
+        self._members: dict[str, str] = {}
+        self.history: dict[tuple[str, int, str, int, str], HistoryEntry] = {}
+
+    def record_report(
+        self, report: NodeReport, received_at_ms: int
+    ) -> Recorded | StaleReport | Unregistered:
+        """Keeps a report if it is newer than the node's last one."""
+        before = self._clusters.get(report.cluster_id)
+        node = before.nodes.get(report.instance_id) if before else None
+        if before is None or node is None:
+            return Unregistered()
+        known = node.report
+        if known and not self.is_newer(known, report):
+            return StaleReport(known.incarnation, known.seq)
+        alarm = None
+        if report.raises_alarm:
+            alarm = received_at_ms if node.alarm_since_ms is None else node.alarm_since_ms
+        after = replace(
+            node, report=LastReport.of(report, received_at_ms), alarm_since_ms=alarm
+        )
+        return Recorded(self._put_node(before, after))
+
+    @staticmethod
+    def is_newer(known: LastReport, report: NodeReport) -> bool:
+        """The condition of a report's write."""
+        return (known.incarnation, known.seq) < (report.incarnation, report.seq)
+
+    def record_instance_state(self, instance_id: str, state: str, at_ms: int) -> Snapshot | None:
+        """Keeps EC2's word about an instance, unless a newer one is known."""
+        before = self._clusters.get(self._members.get(instance_id, ""))
+        node = before.nodes.get(instance_id) if before else None
+        if before is None or node is None:
+            return None
+        if node.ec2 and node.ec2.at_ms > at_ms:
+            return before
+        incarnation = node.report.incarnation if node.report else 0
+        evidence = Ec2Evidence(state, at_ms, incarnation)
+        return self._put_node(before, replace(node, ec2=evidence))
+
+    def read(self, cluster_id: str) -> Snapshot | None:
+        """The newest state of a cluster."""
+        return self._clusters.get(cluster_id)
+
+    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
+        """Adds or refreshes a node; adds the addresses that are not known yet."""
+        self._members[node.instance_id] = cluster_id
+        before = self._clusters.get(cluster_id) or Snapshot(cluster_id, 0)
+        known = before.nodes.get(node.instance_id)
+        if known:
+            node = replace(
+                node, report=known.report, alarm_since_ms=known.alarm_since_ms, ec2=known.ec2
+            )
+        self._clusters[cluster_id] = replace(
+            before,
+            version=before.version + 1,
+            nodes={**before.nodes, node.instance_id: node},
+            addresses={**{a.resource: a for a in addresses}, **before.addresses},
+        )
+
+    def commit(
+        self, snapshot: Snapshot, address: Address, rested_on: tuple[ReportSeen, ...]
+    ) -> Committed | LostRace:
+        """Writes an address if the version and the reports are still those of the snapshot."""
+        now = self._clusters.get(snapshot.cluster_id)
+        if now is None or not self.may_commit(now, snapshot, rested_on):
+            return LostRace()
+        return self._put_address(now, address)
+
+    @staticmethod
+    def may_commit(now: Snapshot, seen: Snapshot, rested_on: tuple[ReportSeen, ...]) -> bool:
+        """The condition of a commit."""
+        return now.version == seen.version and MemoryStore.still_newest(now, rested_on)
+
+    @staticmethod
+    def still_newest(now: Snapshot, rested_on: tuple[ReportSeen, ...]) -> bool:
+        """Whether each report that a decision rested on is its node's newest."""
+        for seen in rested_on:
+            node = now.nodes.get(seen.instance_id)
+            newest = node.report if node else None
+            if newest is None or (newest.incarnation, newest.seq) != (seen.incarnation, seen.seq):
+                return False
+        return True
+
+    def settle(self, snapshot: Snapshot, address: Address) -> Committed | LostRace:
+        """Writes where EC2 has the address, if its grant is still the one in force and moving."""
+        now = self._clusters.get(snapshot.cluster_id)
+        known = now.addresses.get(address.resource) if now else None
+        granted = snapshot.addresses[address.resource]
+        if now is None or known is None or not self.may_settle(known, granted):
+            return LostRace()
+        settled = replace(
+            known,
+            phase=address.phase,
+            changed_at_ms=address.changed_at_ms,
+            association_id=address.association_id or None,
+            interface_id=address.interface_id or None,
+        )
+        return self._put_address(now, settled)
+
+    @staticmethod
+    def may_settle(known: Address, granted: Address) -> bool:
+        """The condition of a settlement."""
+        return (
+            known.term == granted.term
+            and known.phase is Phase.MOVING
+            and known.changed_at_ms == granted.changed_at_ms
+        )
+
+    def append_history(self, entry: HistoryEntry) -> None:
+        """Adds a line; a repeated step keeps its first one."""
+        key = (entry.cluster_id, entry.at_ms, entry.resource, entry.term, entry.kind)
+        self.history.setdefault(key, entry)
+
+    def status(self, cluster_id: str) -> ClusterStatus | None:
+        """What `eip_contract.state_item.read_status` makes of the cluster's item."""
+        snapshot = self._clusters.get(cluster_id)
+        return None if snapshot is None else to_status(snapshot)
+
+    def _put_node(self, before: Snapshot, node: Node) -> Snapshot:
+        after = Snapshot(
+            before.cluster_id,
+            before.version,
+            {**before.nodes, node.instance_id: node},
+            before.addresses,
+        )
+        self._clusters[before.cluster_id] = after
+        return after
+
+    def _put_address(self, before: Snapshot, address: Address) -> Committed:
+        after = Snapshot(
+            before.cluster_id,
+            before.version + 1,
+            before.nodes,
+            {**before.addresses, address.resource: address},
+        )
+        self._clusters[before.cluster_id] = after
+        return Committed(after)
+
+
+def to_status(snapshot: Snapshot) -> ClusterStatus:
+    """The part of a snapshot that a node reads."""
+    reports = {i: n.report for i, n in snapshot.nodes.items() if n.report}
+    return ClusterStatus(
+        version=snapshot.version,
+        addresses={name: _address(address) for name, address in snapshot.addresses.items()},
+        node_names={i: r.node_name for i, r in reports.items()},
+        last_reports={i: (r.incarnation, r.seq) for i, r in reports.items()},
+    )
+
+
+def _address(address: Address) -> AddressStatus:
+    order = address.order
+    return AddressStatus(
+        resource=address.resource,
+        public_ip=address.public_ip,
+        holder=address.holder,
+        term=address.term,
+        phase=address.phase.value,
+        order_id=order.id if order else None,
+        order_target=order.target if order else None,
+        order_until_ms=order.until_ms if order else 0,
+        refused_claimant=address.refusal.claimant if address.refusal else None,
+    )

@@ -1,0 +1,371 @@
+"""A modelled Pacemaker on a modelled Corosync: what it starts and stops, and what it shows.
+
+What to do next is decided by `lab.simulated.plan`; the resource agent that is run is the shipped
+one. The set-up is the classic one: stickiness, migration-threshold 1, no fencing,
+`multiple-active=stop_unexpected`; clusters of three and more may stop what lost its quorum.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from eip_agent.pacemaker import PacemakerView
+
+from lab.simulated.plan import Member as PlanMember
+from lab.simulated.plan import Role, next_step
+from simulation.clock import Loop, Process
+from simulation.corosync import Corosync
+
+DC_DEADTIME_SECONDS = 2.0
+MONITOR_SECONDS = 10.0
+OPERATION_SECONDS = 20.0
+CONSTRAINT_SECONDS = 300.0
+REAL_QUORUM_SIZE = 3
+
+Run = Callable[["Peer", str, str, float, Callable[[int], None]], None]
+"""Runs the resource agent: peer, resource, action, time-out; calls back with the exit code."""
+
+
+@dataclass
+class Here:
+    """One resource on one node."""
+
+    role: Role = "Stopped"
+    since: float = 0.0
+    failed: bool = False
+    busy: bool = False
+    monitors: int = 0
+
+
+@dataclass
+class Cib:
+    """What one side of a cluster remembers in common."""
+
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    last_on: dict[str, str] = field(default_factory=dict)
+    wanted: dict[str, tuple[str, str | None, float]] = field(default_factory=dict)
+    left: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Side:
+    """Nodes that agree on their membership."""
+
+    members: tuple[str, ...]
+    dc: str
+    ready_at: float
+    cib: Cib
+    waits_for: list[Peer] = field(default_factory=list)
+    """Nodes whose operations have to end before the others may join."""
+
+
+class Peer:
+    """Corosync and Pacemaker on one node; `stack` is `up`, `down`, or `dead` under Pacemaker."""
+
+    def __init__(self, name: str, number: int, resources: Sequence[str]) -> None:
+        self.name, self.number = name, number
+        self.stack, self.stack_since = "down", 0.0
+        self.process = Process(f"{name} pacemaker")
+        self.view: tuple[str, ...] = ()
+        self.left_cleanly = False
+        self.leaving = False
+        self.pending = False
+        self.side = Side((name,), name, 0.0, Cib())
+        self.resources = {resource: Here() for resource in resources}
+
+
+class PacemakerCluster:
+    """One cluster. `alert` is called with a peer that has something new to look at."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        rng: random.Random,
+        *,
+        size: int,
+        resources: Sequence[str],
+        token_seconds: float,
+        stops_without_quorum: bool,
+        run: Run,
+        saw_link: Callable[[Peer], None],
+        alert: Callable[[Peer], None],
+    ) -> None:
+        self._loop, self._rng, self._run, self._alert = loop, rng, run, alert
+        self.names = [f"n{number}" for number in range(1, size + 1)]
+        self.peers = {n: Peer(n, i, resources) for i, n in enumerate(self.names, 1)}
+        self._strict = stops_without_quorum and size >= REAL_QUORUM_SIZE
+        self.corosync = Corosync(
+            loop,
+            rng,
+            list(self.peers.values()),
+            token_seconds=token_seconds,
+            saw_link=saw_link,  # type: ignore[arg-type]
+            reformed=self._reformed,  # type: ignore[arg-type]
+        )
+
+    def quorate(self, side: Side) -> bool:
+        """Whether a side says that it has quorum; each half of a two-node cluster does."""
+        size = len(self.names)
+        return size < REAL_QUORUM_SIZE or 2 * len(side.members) > size
+
+    def start(self, peer: Peer) -> None:
+        """Starts Corosync and Pacemaker, which probes what runs there already."""
+        peer.stack, peer.stack_since = "up", self._loop.now
+        peer.leaving = peer.left_cleanly = peer.pending = False
+        peer.view = (peer.name,)
+        self.corosync.forget(peer)
+        peer.side = Side(
+            peer.view, peer.name, self._loop.now + DC_DEADTIME_SECONDS, Cib()
+        )
+        for resource, here in peer.resources.items():
+            here.role, here.failed, here.busy = "Stopped", False, True
+            self._run(peer, resource, "monitor", OPERATION_SECONDS, self._probed(peer, resource))
+        self.corosync.refresh()
+        self._alert(peer)
+        self._loop.at(DC_DEADTIME_SECONDS, lambda: self.schedule(peer.side), peer.process)
+
+    def _probed(self, peer: Peer, resource: str) -> Callable[[int], None]:
+        def done(code: int) -> None:
+            here = peer.resources[resource]
+            here.busy = False
+            if code == 0:
+                self._set(here, "Started")
+                peer.side.cib.last_on.setdefault(resource, peer.name)
+                self._watch(peer, resource)
+            self.schedule(peer.side)
+
+        return done
+
+    def stop(self, peer: Peer) -> None:
+        """Asks for a clean leave: resources stop first."""
+        if peer.stack == "up":
+            peer.leaving = True
+            self.schedule(peer.side)
+
+    def lose(self, peer: Peer, stack: str) -> None:
+        """Corosync is gone: with its node or its host (`down`), or under Pacemaker (`dead`)."""
+        # Until the membership says so, the others go on believing in what ran there.
+        peer.stack = stack
+        peer.leaving = peer.pending = False
+        self.corosync.refresh()
+        self._alert(peer)
+
+    def _reformed(self, members: tuple[str, ...], nodes: list[Peer]) -> None:
+        """A new membership: one CIB is copied, or several become one; a DC is elected."""
+        rng = self._rng
+        sources: list[Side] = []
+        for node in nodes:
+            if node.side not in sources:
+                sources.append(node.side)
+        chosen = sources[0] if len(sources) == 1 else rng.choice(sources)
+        dc_stays = chosen.dc in members
+        dc = chosen.dc if dc_stays else rng.choice([n.name for n in nodes])
+        ready_at = self._loop.now + (0.05 if dc_stays else rng.uniform(0.1, 0.9))
+        side = Side(members, dc, ready_at, _merged(sources, chosen))
+        if len(sources) > 1:
+            side.ready_at = self._loop.now + rng.uniform(0.3, 1.0)
+            side.waits_for = [n for n in nodes if n.side is chosen]
+        # Whoever is heard of again did not leave.
+        side.cib.left -= set(members)
+        for node in nodes:
+            node.pending = len(sources) > 1 and node.side is not chosen
+            alone_until = node.stack_since + DC_DEADTIME_SECONDS if len(members) == 1 else 0.0
+            side.ready_at = max(side.ready_at, alone_until)
+        for node in nodes:
+            node.side = side
+            self._alert(node)
+        self._loop.at(side.ready_at - self._loop.now, lambda: self.schedule(side))
+
+    def schedule(self, side: Side) -> None:
+        """Begins what Pacemaker would do next on this side, if it is ready to do anything."""
+        if self._loop.now < side.ready_at or not self._dc_acts(side):
+            return
+        peers = [self.peers[name] for name in side.members]
+        peers = [p for p in peers if p.side is side and not p.left_cleanly]
+        if side.waits_for:
+            if any(p.side is side and _is_busy(p) for p in side.waits_for):
+                return
+            side.waits_for = []
+            for peer in peers:
+                if peer.pending:
+                    peer.pending = False
+                    self._alert(peer)
+        for resource in peers[0].resources:
+            self._schedule_resource(side, peers, resource)
+        for peer in peers:
+            if peer.leaving and not _is_busy(peer):
+                self._leave_if_empty(peer)
+
+    def _dc_acts(self, side: Side) -> bool:
+        dc = self.peers[side.dc]
+        return dc.side is side and dc.stack == "up" and dc.process.alive and not dc.process.frozen
+
+    def _schedule_resource(self, side: Side, peers: list[Peer], resource: str) -> None:
+        wanted_on, banned_on = self._wanted(side, resource)
+        lost_quorum = self._strict and not self.quorate(side)
+        members = []
+        for peer in peers:
+            here = peer.resources[resource]
+            banned = (resource, peer.name) in side.cib.failures or peer.name == banned_on
+            members.append(
+                PlanMember(
+                    peer.name, here.role, here.since, banned or lost_quorum, peer.leaving
+                )
+            )
+            if here.busy and here.role == "Stopped":
+                return  # its probe has not ended
+        step = next_step(members, side.cib.last_on.get(resource), wanted_on)
+        if step is None:
+            return
+        peer = self.peers[step.node]
+        here = peer.resources[resource]
+        if here.busy or peer.stack != "up" or not peer.process.alive:
+            return
+        self._set(here, "Starting" if step.operation == "start" else "Stopping")
+        here.busy = True
+        action = step.operation
+        self._run(
+            peer, resource, action, OPERATION_SECONDS,
+            lambda code: self._ended(peer, resource, action, code),
+        )
+        self._alert(peer)
+
+    def _wanted(self, side: Side, resource: str) -> tuple[str | None, str | None]:
+        wanted = side.cib.wanted.get(resource)
+        if wanted is None or self._loop.now > wanted[2]:
+            return None, None
+        return wanted[0], wanted[1]
+
+    def _ended(self, peer: Peer, resource: str, action: str, code: int) -> None:
+        here = peer.resources[resource]
+        here.busy = False
+        if peer.stack == "down":
+            return
+        cib = peer.side.cib
+        if action == "stop":
+            self._set(here, "Stopped")
+            here.failed = False
+        else:
+            self._set(here, "Started")
+            here.failed = code != 0
+            if code:
+                cib.failures[resource, peer.name] = action
+            else:
+                cib.last_on[resource] = peer.name
+                self._watch(peer, resource)
+        self._alert(peer)
+        self.schedule(peer.side)
+
+    def _watch(self, peer: Peer, resource: str) -> None:
+        """The recurring monitor of a resource that was started."""
+        here = peer.resources[resource]
+        here.monitors += 1
+        number = here.monitors
+
+        def monitored(code: int) -> None:
+            if here.monitors != number or here.role != "Started":
+                return
+            if code and peer.stack == "up":
+                here.failed = True
+                peer.side.cib.failures[resource, peer.name] = "monitor"
+                self._alert(peer)
+                self.schedule(peer.side)
+                return
+            self._loop.at(MONITOR_SECONDS, again, peer.process)
+
+        def again() -> None:
+            if here.monitors == number and here.role == "Started":
+                self._run(peer, resource, "monitor", OPERATION_SECONDS, monitored)
+
+        self._loop.at(MONITOR_SECONDS, again, peer.process)
+
+    def _leave_if_empty(self, peer: Peer) -> None:
+        if any(here.role != "Stopped" for here in peer.resources.values()):
+            return
+        for name in peer.side.members:
+            if name != peer.name:
+                self.peers[name].side.cib.left.add(peer.name)
+        peer.left_cleanly = True
+        self.lose(peer, "down")
+
+    def _set(self, here: Here, role: Role) -> None:
+        here.role, here.since = role, self._loop.now
+
+    def clean_up(self, peer: Peer, resource: str, node: str) -> None:
+        """`crm_resource --cleanup`."""
+        peer.side.cib.failures.pop((resource, node), None)
+        self.schedule(peer.side)
+
+    def move(self, peer: Peer, resource: str, node: str) -> None:
+        """`crm_resource --move --force` with a lifetime: prefers a node and bans the present one."""
+        active = [n for n in peer.side.members if self.peers[n].resources[resource].role != "Stopped"]
+        banned = active[0] if active and active[0] != node else None
+        until = self._loop.now + CONSTRAINT_SECONDS
+        peer.side.cib.wanted[resource] = (node, banned, until)
+        self.schedule(peer.side)
+
+    def clear(self, peer: Peer, resource: str) -> None:
+        """`crm_resource --clear`."""
+        peer.side.cib.wanted.pop(resource, None)
+        self.schedule(peer.side)
+
+    def shown(self, peer: Peer) -> PacemakerView:
+        """What `crm_mon` shows on this node, as the agent's parser reads it."""
+        if peer.stack == "down":
+            return PacemakerView(state="offline")
+        if peer.stack == "dead":
+            return PacemakerView(state="unknown")
+        side = peer.side
+        lost = frozenset(n for n in self.names if n not in side.members and n not in side.cib.left)
+        roles, running_on, start_failed = {}, {}, set()
+        for resource, here in peer.resources.items():
+            roles[resource] = _state(here)
+            running_on[resource] = frozenset(
+                name
+                for name in side.members
+                if _state(self.peers[name].resources[resource]) == "started"
+                and not (peer.pending and name != peer.name)
+            )
+            if side.cib.failures.get((resource, peer.name)) == "start":
+                start_failed.add(resource)
+        return PacemakerView(
+            state="pending" if peer.pending else "online",
+            dc=side.dc,
+            quorate=self.quorate(side),
+            members=side.members,
+            lost=lost,
+            left=frozenset(side.cib.left - set(side.members)),
+            node_ids={name: number for number, name in enumerate(self.names, 1)},
+            roles=roles,
+            running_on=running_on,
+            tops={resource: resource for resource in peer.resources},
+            start_failed=frozenset(start_failed),
+        )
+
+    def quorum_mode(self) -> str:
+        """What `corosync-quorumtool` tells of the cluster."""
+        return "two_node" if len(self.names) < REAL_QUORUM_SIZE else "majority"
+
+
+def _state(here: Here) -> str:
+    if here.failed:
+        return "failed"
+    return {"Stopped": "stopped", "Starting": "starting"}.get(here.role, "started")
+
+
+def _is_busy(peer: Peer) -> bool:
+    return any(here.busy for here in peer.resources.values())
+
+
+def _merged(sources: list[Side], chosen: Side) -> Cib:
+    """One CIB of several: what either side knew of failures stays known."""
+    merged = Cib(
+        dict(chosen.cib.failures), dict(chosen.cib.last_on), dict(chosen.cib.wanted), set(chosen.cib.left)
+    )
+    for side in sources:
+        merged.failures.update(side.cib.failures)
+        for resource, name in side.cib.last_on.items():
+            merged.last_on.setdefault(resource, name)
+    return merged

@@ -1,0 +1,272 @@
+"""What really happened in a run, noted as it happens; `invariants` judges it.
+
+Truth is the modelled EC2's journal, the modelled nodes, and what the store took in and when in true
+time. The arbiter's own state is looked at only to know which grant was in force.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
+from eip_arbiter.ports import Recorded
+from eip_contract.report import NodeReport
+
+from simulation.ec2 import Landing
+
+if TYPE_CHECKING:
+    from simulation.faults import Fault
+    from simulation.node import Node
+    from simulation.region import Invocation
+    from simulation.world import SimulatedCluster, World
+
+NEVER = -1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A report that the store took in, and when in true time."""
+
+    at: float
+    report: NodeReport
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant that was committed."""
+
+    at: float
+    holder: str | None
+    before: Address
+    after: Address
+
+
+@dataclass
+class AcceptedOrder:
+    """An operator's order to which `operate` answered that it stands or is done."""
+
+    at: float
+    cluster_id: str
+    resource: str
+    target: str
+    order_id: str
+    done: bool
+
+
+@dataclass
+class Watch:
+    """Notes of one run."""
+
+    world: World
+    violations: list[str] = field(default_factory=list)
+    heard: dict[str, Heard] = field(default_factory=dict)
+    lately: deque[NodeReport] = field(default_factory=lambda: deque(maxlen=60))
+    grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
+    starts: dict[tuple[str, str], float] = field(default_factory=dict)
+    orders: list[AcceptedOrder] = field(default_factory=list)
+    asked_orders: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    told_going: dict[str, float] = field(default_factory=dict)
+    clock_jumps: list[tuple[float, float]] = field(default_factory=list)
+    disturbed: dict[str, float] = field(default_factory=dict)
+    region_disturbed_at: float = NEVER
+    faults: list[Fault] = field(default_factory=list)
+    moves: list[tuple[float, str, Landing]] = field(default_factory=list)
+
+    @property
+    def now(self) -> float:
+        """True time."""
+        return self.world.loop.now
+
+    def check(self, judge: Callable[..., str | None], *arguments: Any) -> None:
+        """Notes what an invariant has to say."""
+        problem = judge(self, *arguments)
+        if problem:
+            self.violate(f"{judge.__name__}: {problem}")
+
+    def violate(self, text: str) -> None:
+        """Notes a violation."""
+        self.world.tell(f"VIOLATION {text}")
+        self.violations.append(f"{self.now:.3f} s: {text}")
+
+    def node(self, instance_id: str) -> Node:
+        """The node of an instance."""
+        return next(n for c in self.world.clusters for n in c.nodes if n.instance_id == instance_id)
+
+    # Told by the region.
+
+    def recorded(self, report: NodeReport, outcome: Any) -> None:
+        """The store was given a report."""
+        self.lately.append(report)
+        if isinstance(outcome, Recorded):
+            self.check(invariants.i8_own_cluster, report)
+            self.heard[report.instance_id] = Heard(self.now, report)
+
+    def committed(self, before: Snapshot, after: Address) -> None:
+        """The store took a commit."""
+        old = before.addresses[after.resource]
+        key = (before.cluster_id, after.resource, after.term)
+        self.check(invariants.i1_terms, before.cluster_id, old, after)
+        if after.term == old.term and after.holder == old.holder:
+            return
+        if after.holder is not None:
+            self.check(invariants.i2_answering_holder, before, old, after)
+            self.check(invariants.i2_undisturbed_holder, before, old, after)
+            self.check(invariants.i3_evidence, before, old, after)
+            self._note_grant(before.cluster_id, old, after)
+        self.grants[key] = Grant(self.now, after.holder, old, after)
+
+    def _note_grant(self, cluster_id: str, old: Address, after: Address) -> None:
+        result = self.world.result
+        changed = "" if after.holder != old.holder else " (same holder)"
+        result.moves[after.rule + changed] += 1
+        started = self.starts.get((after.holder or "", after.resource))
+        if not changed and started is not None and after.rule != "R020":
+            result.claim_to_grant.append(self.now - started)
+
+    def settled(self, snapshot: Snapshot, address: Address) -> None:
+        """The store took a settlement."""
+        self.check(invariants.i1_settled_where_it_was_put, snapshot, address)
+
+    def asked(self, invocation: Invocation, allocation_id: str, interface_id: str) -> None:
+        """An invocation is about to call AssociateAddress."""
+        self.check(invariants.move_in_time, invocation, allocation_id)
+
+    def landed(self, landing: Landing) -> None:
+        """A call of the arbiter took effect in EC2."""
+        self.check(invariants.i8_own_address, landing)
+        self.check(invariants.i3_landed_by_grant, landing)
+        self.check(invariants.removed_by_record_only, landing)
+        before = landing.before.interface_id if landing.before else None
+        after = landing.after.interface_id if landing.after else None
+        if before != after:
+            grant = self._grant(landing)
+            self.moves.append((self.now, grant.after.rule if grant else "none", landing))
+
+    def _grant(self, landing: Landing) -> Grant | None:
+        cluster_id, address = self.world.region.ec2.addresses[landing.allocation_id]
+        return self.grants.get((cluster_id, address.resource, landing.term))
+
+    # Told by nodes and faults.
+
+    def started(self, node: Node, resource: str) -> None:
+        """Pacemaker runs the resource agent's start."""
+        self.starts[node.instance_id, resource] = self.now
+
+    def operation(self, node: Node, resource: str, action: str, code: int) -> None:
+        """The resource agent ended an action."""
+        self.world.tell(f"{node.key}: {action} {resource} -> {code}")
+        if action == "monitor" and code not in (0, 124):
+            self.check(invariants.i10_monitor, node, resource)
+
+    def fault(self, cluster: SimulatedCluster, fault: Fault) -> None:
+        """A fault begins."""
+        self.faults.append(fault)
+        for node in cluster.nodes:
+            self.disturbed[node.instance_id] = self.now
+
+    def instance_state(self, node: Node, state: str) -> None:
+        """EC2 says that an instance goes."""
+        self.told_going[node.instance_id] = self.now
+
+    def clock_jumped(self, seconds: float) -> None:
+        """The arbiter's clock was set."""
+        self.clock_jumps.append((self.now, abs(seconds)))
+        self.region_disturbed_at = self.now
+
+    def order_begins(self, cluster_id: str, resource: str, target: str) -> None:
+        """An operator asks for a failover."""
+        self.asked_orders[cluster_id, resource, target] = self.now
+
+    def ordered(
+        self, cluster: SimulatedCluster, node: Node, resource: str, order_id: str, answer: Any
+    ) -> None:
+        """An operator was answered."""
+        outcome = answer.get("outcome") if isinstance(answer, dict) else type(answer).__name__
+        self.world.result.counts[f"order {outcome}"] += 1
+        if outcome in ("moved", "accepted"):
+            accepted = AcceptedOrder(
+                self.now, cluster.cluster_id, resource, node.instance_id, order_id,
+                outcome == "moved",
+            )
+            self.orders.append(accepted)
+
+    def clock_error(self, since: float) -> float:
+        """By how much the arbiter's clock may have misjudged a duration that began then."""
+        return math.fsum(seconds for at, seconds in self.clock_jumps if at >= since)
+
+    # The run.
+
+    def run(self) -> None:
+        """Faults, then calm until all is well and stays so."""
+        world = self.world
+        sampler = Sampler(self)
+        world.loop.at(1.0, sampler.sample)
+        world.loop.run_until(world.setup.calm_from)
+        well_since: float | None = None
+        while self.now < world.setup.calm_from + invariants.LONGEST_RECOVERY_SECONDS:
+            world.loop.run_until(self.now + 1.0)
+            if invariants.all_is_well(self):
+                well_since = self.now if well_since is None else well_since
+                if self.now - well_since >= invariants.STAYS_WELL_SECONDS:
+                    break
+            else:
+                well_since = None
+        if well_since is None:
+            self.check(invariants.i6_recovers)
+        else:
+            world.result.settle_seconds = well_since - world.setup.calm_from
+            self._replay_old_reports()
+        self.check(invariants.i9_orders)
+        self.check(invariants.i7_moves)
+        sampler.finish()
+
+    def _replay_old_reports(self) -> None:
+        """I5: reports of long ago change nothing."""
+        world = self.world
+        before = invariants.holders(self)
+        for report in list(self.lately):
+            if (report.incarnation, report.seq) < self._newest(report):
+                world.region.invoke(lambda r=report: world.region.arbiter.on_report(r), retries=0)
+        world.loop.run_until(self.now + 5.0)
+        self.check(invariants.i5_replay, before)
+
+    def _newest(self, report: NodeReport) -> tuple[int, int]:
+        newest = self.heard[report.instance_id].report
+        return (newest.incarnation, newest.seq)
+
+
+class Sampler:
+    """Samples where addresses are against where Pacemaker runs their resources."""
+
+    STEP_SECONDS = 0.5
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._wrong: Counter[int] = Counter()
+
+    def sample(self) -> None:
+        """One look; comes again by itself."""
+        watch = self._watch
+        for cluster in watch.world.clusters:
+            for resource in cluster.nodes[0].resources:
+                if invariants.is_misplaced(watch, cluster, resource):
+                    self._wrong[len(watch.faults)] += 1
+        watch.world.loop.at(self.STEP_SECONDS, self.sample)
+
+    def finish(self) -> None:
+        """Puts figures by fault into the result, where one fault came at a time."""
+        watch = self._watch
+        if not watch.world.setup.serial:
+            return
+        result = watch.world.result
+        for number in range(1, len(watch.faults) + 1):
+            result.wrong_place.append(self._wrong[number] * self.STEP_SECONDS)
+        for count in invariants.moves_by_fault(watch):
+            result.moves_per_fault[count] += 1
+
+
+from simulation import invariants  # noqa: E402 - each needs the other's names, at run time only

@@ -1,0 +1,277 @@
+"""One run: clusters, a region, a schedule of faults, and a calm end in which all must be well."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from eip_arbiter import operations
+from eip_arbiter.decision.snapshot import Address
+from eip_arbiter.decision.snapshot import Node as NodeFacts
+
+from simulation import clock, shims
+from simulation.clock import Loop
+from simulation.ec2 import Instance
+from simulation.faults import KINDS, Fault, one_at_a_time, schedule
+from simulation.node import Node
+from simulation.pacemaker import PacemakerCluster
+from simulation.region import Region
+from simulation.watch import Watch
+from simulation.weather import CLIMATE_LIMITS, Weather
+
+FIRST_FAULT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a seed makes of a run before anything happens."""
+
+    seed: int
+    sizes: tuple[int, ...]
+    addresses: int
+    token_seconds: float
+    stops_without_quorum: bool
+    climate: dict[str, float]
+    faults: tuple[Fault, ...]
+    serial: bool
+    calm_from: float
+
+
+class SimulatedCluster:
+    """The nodes of one cluster."""
+
+    def __init__(self, world: World, index: int, setup: Setup) -> None:
+        self.cluster_id = f"c{index + 1}"
+        resources = ("eip", "vip")[: setup.addresses]
+        self.nodes: list[Node] = []
+        self.pacemaker = PacemakerCluster(
+            world.loop,
+            random.Random(f"{setup.seed} pacemaker {index}"),
+            size=setup.sizes[index],
+            resources=resources,
+            token_seconds=setup.token_seconds,
+            stops_without_quorum=setup.stops_without_quorum,
+            run=lambda peer, *rest: self._at(peer).run_resource_agent(*rest),
+            saw_link=lambda peer: self._links_changed(self._at(peer)),
+            alert=lambda peer: self._alert(self._at(peer)),
+        )
+        for peer in self.pacemaker.peers.values():
+            number = 16 * (index + 1) + peer.number
+            node = Node(
+                world.region,
+                self.pacemaker,
+                peer,
+                cluster_id=self.cluster_id,
+                instance_id=f"i-{number:017x}",
+                interface_id=f"eni-{number:017x}",
+                rng=random.Random(f"{setup.seed} node {index} {peer.number}"),
+                tell=world.tell,
+            )
+            self.nodes.append(node)
+            ips = tuple(f"10.{index}.{n}.{peer.number}" for n in range(len(resources)))
+            facts = NodeFacts(node.instance_id, node.interface_id, ips)
+            world.region.ec2.instances[node.instance_id] = Instance(self.cluster_id, facts)
+        for number, resource in enumerate(resources, 1):
+            allocation_id = f"eipalloc-{16 * (index + 1) + number:017x}"
+            address = Address(resource, allocation_id, f"203.0.{index}.{number}", number - 1)
+            world.region.ec2.addresses[allocation_id] = (self.cluster_id, address)
+
+    def node(self, fault: Fault) -> Node:
+        """The node that a fault is about."""
+        return self.nodes[fault.node % len(self.nodes)]
+
+    def _at(self, peer: Any) -> Node:
+        return self.nodes[peer.number - 1]
+
+    @staticmethod
+    def _links_changed(node: Node) -> None:
+        if node.agent:
+            node.agent.links_changed()
+
+    @staticmethod
+    def _alert(node: Node) -> None:
+        if node.agent:
+            node.agent.push()
+            node.agent.links_changed()
+
+
+@dataclass
+class Result:
+    """What came of a run."""
+
+    setup: Setup
+    violations: list[str] = field(default_factory=list)
+    injected: Counter[str] = field(default_factory=Counter)
+    happened: Counter[str] = field(default_factory=Counter)
+    moves: Counter[str] = field(default_factory=Counter)
+    claim_to_grant: list[float] = field(default_factory=list)
+    wrong_place: list[float] = field(default_factory=list)
+    moves_per_fault: Counter[int] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    settle_seconds: float = 0.0
+    simulated_seconds: float = 0.0
+    events: int = 0
+    timeline: list[str] = field(default_factory=list)
+
+
+class World:
+    """One run of one setup."""
+
+    def __init__(self, setup: Setup, *, keep_timeline: bool = False) -> None:
+        self.setup = setup
+        self.result = Result(setup)
+        self._keep_timeline = keep_timeline
+        self.loop = clock.CURRENT.loop = Loop()
+        self.rng = random.Random(f"{setup.seed} world")
+        self.weather = Weather(random.Random(f"{setup.seed} weather"), dict(setup.climate))
+        self.weather.now = lambda: self.loop.now
+        self.watch = Watch(self)
+        self.region = Region(
+            self.loop, random.Random(f"{setup.seed} region"), self.weather, self.watch, self.tell
+        )
+        self.region.calm_from = setup.calm_from
+        self.clusters = [SimulatedCluster(self, i, setup) for i in range(len(setup.sizes))]
+        self.ended = False
+
+    def tell(self, sentence: str) -> None:
+        """A line of the timeline, where it is kept."""
+        if self._keep_timeline:
+            self.result.timeline.append(f"{self.loop.now:9.3f}  {sentence}")
+
+    def run(self) -> Result:
+        """Runs it to its end and returns what was found."""
+        for cluster in self.clusters:
+            for node in cluster.nodes:
+                node.boot()
+        for fault in self.setup.faults:
+            self.loop.at(fault.at, lambda f=fault: self._begin(f))  # type: ignore[misc]
+        self.loop.at(self.setup.calm_from, self._calm)
+        result = self.result
+        self.watch.run()
+        result.violations = self.watch.violations
+        result.happened = self.weather.happened
+        result.simulated_seconds, result.events = self.loop.now, self.loop.events
+        return result
+
+    def _begin(self, fault: Fault) -> None:
+        cluster = self.clusters[fault.cluster]
+        self.tell(f"FAULT {fault}")
+        self.result.injected[fault.kind] += 1
+        self.watch.fault(cluster, fault)
+        end = KINDS[fault.kind][2](self, cluster, fault)
+        if end is not None:
+            self.loop.at(fault.seconds, lambda: self._end(fault, end))
+
+    def _end(self, fault: Fault, end: Any) -> None:
+        self.tell(f"fault is over: {fault}")
+        end()
+
+    def _calm(self) -> None:
+        """All faults end, all that is down comes up."""
+        self.tell("CALM: all faults are over")
+        self.weather.clear()
+        for cluster in self.clusters:
+            cluster.pacemaker.corosync.heal()
+            for node in cluster.nodes:
+                node.cuts_from_aws = 0
+                if not node.powered:
+                    node.boot()
+                elif node.peer.stack != "up":
+                    node.start_stack()
+
+    # What faults do beyond nodes.
+
+    def tell_instance_state(self, node: Node, state: str) -> None:
+        """EC2 says on the default bus what becomes of an instance."""
+        self.watch.instance_state(node, state)
+        arbiter = self.region.arbiter
+        self.region.publish(lambda: arbiter.on_instance_state(node.instance_id, state))
+
+    def jump_arbiter_clock(self, seconds: float) -> None:
+        """The functions' clock is set."""
+        self.region.clock_offset += seconds
+        self.watch.clock_jumped(seconds)
+
+    def operator_failover(self, cluster: SimulatedCluster, node: Node, *, force: bool) -> None:
+        """An operator invokes `operate`."""
+        resource = self.rng.choice(node.resources)
+        payload = {
+            "verb": "failover",
+            "cluster": cluster.cluster_id,
+            "resource": resource,
+            "target": node.name,
+            "force": force,
+        }
+        number = f"order-{self.loop.events}"
+        self.watch.order_begins(cluster.cluster_id, resource, node.instance_id)
+
+        def answered(answer: Any) -> None:
+            self.tell(f"operator: {payload} -> {answer}")
+            self.watch.ordered(cluster, node, resource, number, answer)
+
+        arbiter = self.region.arbiter
+        self.region.call(lambda: operations.operate(arbiter, payload, number), answered)
+
+    def meddle(self, cluster: SimulatedCluster, node: Node, *, takes_off: bool) -> None:
+        """Somebody changes an association by hand."""
+        ec2 = self.region.ec2
+        resource = self.rng.choice(node.resources)
+        allocation_id, address = next(
+            (i, a) for i, (c, a) in ec2.addresses.items()
+            if c == cluster.cluster_id and a.resource == resource
+        )
+        now, lag = self.loop.now, self.rng.uniform(0.2, 8.0)
+        where = ec2.locate(allocation_id)
+        self.tell(f"somebody meddles with {address.public_ip}")
+        if takes_off and where:
+            ec2.disassociate(now, where.association_id, term=-2, asked_at=now, lag=lag)
+        else:
+            ip = ec2.instances[node.instance_id].node.private_ips[address.private_ip_index]
+            ec2.associate(
+                now, allocation_id, node.interface_id, ip, term=-2, asked_at=now, lag=lag
+            )
+
+
+def make_setup(seed: int) -> Setup:
+    """What this seed stands for."""
+    rng = random.Random(f"{seed} setup")
+    serial = rng.random() < 0.4  # noqa: PLR2004
+    clusters = rng.choice((1, 1, 1, 2, 3))
+    sizes = tuple(rng.choice((2, 2, 2, 2, 3, 3, 4, 5)) for _ in range(clusters))
+    climate = {}
+    if rng.random() < 0.7:  # noqa: PLR2004
+        worst = rng.random() ** 2
+        climate = {kind: worst * limit * rng.random() for kind, limit in CLIMATE_LIMITS.items()}
+    if serial:
+        count = rng.randint(2, 5)
+        faults = one_at_a_time(
+            rng, clusters, max(sizes), begin=FIRST_FAULT_SECONDS, gap=150.0, count=count
+        )
+        calm_from = faults[-1].at + faults[-1].seconds + 30.0
+    else:
+        length = rng.uniform(60.0, 240.0)
+        count = rng.randint(6, 24) * clusters
+        faults = schedule(
+            rng, clusters, max(sizes), begin=FIRST_FAULT_SECONDS,
+            end=FIRST_FAULT_SECONDS + length, count=count,
+        )
+        calm_from = FIRST_FAULT_SECONDS + length + 1.0
+    return Setup(
+        seed=seed,
+        sizes=sizes,
+        addresses=rng.choice((1, 1, 1, 2)),
+        token_seconds=rng.choice((1.0, 1.0, 3.0)),
+        stops_without_quorum=rng.random() < 0.5,  # noqa: PLR2004
+        climate=climate,
+        faults=tuple(faults),
+        serial=serial,
+        calm_from=calm_from,
+    )
+
+
+def run(setup: Setup, *, keep_timeline: bool = False) -> Result:
+    """Runs a setup once; the same setup always gives the same result."""
+    with shims.installed():
+        return World(setup, keep_timeline=keep_timeline).run()
