@@ -30,9 +30,10 @@ lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as
 	$(PY) -m lab.embedded.translate template.yaml > $(VENV)/translated.json
 	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json
 
-check: lint test ## All that CI checks
+check: lint build test ## All that CI checks
 
-build: .venv-sam/.ok ## sam build, without Docker and without Lambda's own Python
+build: .venv-sam/.ok ## sam validate and sam build, without Docker and without Lambda's own Python
+	.venv-sam/bin/sam validate --lint --region eu-central-1
 	.venv-sam/bin/sam build
 
 deploy: build ## sam deploy, to your account: ARGS="--guided" the first time

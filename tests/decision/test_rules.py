@@ -23,7 +23,7 @@ from builders import (
     standing_by,
 )
 from eip_arbiter.decision.outcome import Decision, Grant, Keep, Note, Release, Resume
-from eip_arbiter.decision.snapshot import Order, Phase, Refusal, Snapshot
+from eip_arbiter.decision.snapshot import Address, Node, Order, Phase, Refusal, Snapshot
 
 
 def granted_to(decision: Decision, rule: str) -> str:
@@ -76,6 +76,83 @@ class TestR020Order:
     def test_an_unfinished_move_of_an_order_is_resumed_like_any_other(self) -> None:
         at = address(holder=N2, term=8, order=order(), phase=Phase.MOVING, deadline_ms=NOW)
         assert isinstance(decided(snapshot(at=at)), Resume)
+
+
+class TestR010Paused:
+    def paused(self, *nodes: Node, at: Address | None = None) -> Snapshot:
+        return replace(snapshot(*nodes, at=at), paused_until_ms=NOW + 60_000)
+
+    def test_nothing_is_granted_and_the_sentence_says_what_would_have_been(self) -> None:
+        decision = decided(self.paused(dead(), claiming()))
+        assert kept(decision) == "R010"
+        assert "by R070: n2 gets 203.0.113.10" in decision.sentence
+
+    def test_an_order_is_carried_out_all_the_same(self) -> None:
+        cluster = self.paused(holding(), standing_by(), at=address(order=order()))
+        assert granted_to(decided(cluster), "R020") == N2
+
+    def test_a_move_that_was_granted_before_goes_on(self) -> None:
+        at = address(phase=Phase.MOVING, deadline_ms=NOW)
+        assert isinstance(decided(self.paused(dead(), claiming(), at=at)), Resume)
+
+    def test_drift_is_not_repaired_meanwhile(self) -> None:
+        assert kept(decided(self.paused(holding(public_ips=()), standing_by()))) == "R010"
+
+    def test_it_ends_by_itself(self) -> None:
+        over = replace(snapshot(dead(), claiming()), paused_until_ms=NOW)
+        assert granted_to(decided(over), "R070") == N2
+
+
+class TestR040FlapBrake:
+    MOVES = (NOW - 500_000, NOW - 400_000, NOW - 300_000)
+
+    def going_holder(self) -> Node:
+        return going("stopping", holding(ago_ms=10))
+
+    def test_a_fourth_move_off_a_holder_that_still_runs_it_is_blocked(self) -> None:
+        at = address(recent_moves_ms=self.MOVES)
+        assert kept(decided(snapshot(self.going_holder(), claiming(), at=at))) == "R040"
+
+    def test_a_holder_that_runs_it_unwell_keeps_it_too(self) -> None:
+        at = address(recent_moves_ms=self.MOVES)
+        unwell = holding(failing=("nginx",), ago_ms=10)
+        assert kept(decided(snapshot(unwell, claiming(), at=at))) == "R040"
+
+    def test_two_moves_do_not_put_it_on(self) -> None:
+        at = address(recent_moves_ms=self.MOVES[1:])
+        cluster = snapshot(self.going_holder(), claiming(), at=at)
+        assert granted_to(decided(cluster), "R060") == N2
+
+    def test_old_moves_do_not_count(self) -> None:
+        at = address(recent_moves_ms=(NOW - 600_000, *self.MOVES[1:]))
+        cluster = snapshot(self.going_holder(), claiming(), at=at)
+        assert granted_to(decided(cluster), "R060") == N2
+
+    def test_a_dead_holder_is_left_all_the_same(self) -> None:
+        at = address(recent_moves_ms=self.MOVES)
+        cluster = snapshot(dead(silent_ms=30_000), claiming(), at=at)
+        assert granted_to(decided(cluster), "R070") == N2
+
+
+class TestR071QuorateSide:
+    def sides(self, *, holder: bool, claimant: bool, mode: str = "majority") -> Snapshot:
+        return snapshot(
+            holding(ago_ms=100, quorate=holder, quorum_mode=mode),
+            claiming(quorate=claimant, quorum_mode=mode),
+        )
+
+    def test_the_only_quorate_side_wins_over_an_answering_holder(self) -> None:
+        assert granted_to(decided(self.sides(holder=False, claimant=True)), "R071") == N2
+
+    def test_two_quorate_sides_are_a_split_brain(self) -> None:
+        assert decided(self.sides(holder=True, claimant=True)).rule == "R072"
+
+    def test_the_quorum_of_two_node_clusters_proves_nothing(self) -> None:
+        cluster = self.sides(holder=False, claimant=True, mode="two_node")
+        assert decided(cluster).rule == "R072"
+
+    def test_a_claimant_without_quorum_wins_nothing(self) -> None:
+        assert decided(self.sides(holder=False, claimant=False)).rule == "R072"
 
 
 class TestR030AndR031Moving:

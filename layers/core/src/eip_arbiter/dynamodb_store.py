@@ -180,6 +180,19 @@ class DynamoDbStore:
             ),
         )
 
+    def pause(self, snapshot: Snapshot, until_ms: int) -> Committed | LostRace:
+        """One UpdateItem, conditional on the version."""
+        return self._committed(
+            snapshot.cluster_id,
+            self._update(
+                snapshot.cluster_id,
+                f"SET {shape.PAUSED_UNTIL} = :until, #v = :next",
+                "#v = :v",
+                {"#v": key.VERSION},
+                {":until": until_ms, ":v": snapshot.version, ":next": snapshot.version + 1},
+            ),
+        )
+
     def append_history(self, entry: HistoryEntry) -> None:
         """One PutItem; the key says which step it was, so a repeated step keeps its first line."""
         item = {

@@ -7,7 +7,7 @@ and changes nothing. `events/invoke/` has a sample of each.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eip_contract.fields import NAME, Problems
@@ -16,9 +16,11 @@ from eip_arbiter.arbitration import Arbiter
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.snapshot import Address, Node, Order, Phase, Snapshot
+from eip_arbiter.ports import Committed, LostRace
 
 ORDER_MS = 600_000
 """How long an order stands until its target claims: ten minutes, a person's attention span."""
+LONGEST_PAUSE_MINUTES = 7 * 24 * 60
 
 
 class RefusedError(Exception):
@@ -46,6 +48,9 @@ def operate(arbiter: Arbiter, payload: Any, invocation_id: str) -> dict[str, Any
     verbs: dict[str, Callable[[], dict[str, Any]]] = {
         "status": lambda: status(arbiter, payload),
         "failover": lambda: failover(arbiter, payload, invocation_id),
+        "pause": lambda: pause(arbiter, payload),
+        "resume": lambda: resume(arbiter, payload),
+        "acknowledge": lambda: acknowledge(arbiter, payload),
     }
     verb = payload.get("verb") if isinstance(payload, dict) else None
     if not isinstance(verb, str) or verb not in verbs:
@@ -63,6 +68,7 @@ def status(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "cluster": cluster,
         "version": snapshot.version,
+        "paused_until_ms": snapshot.paused_until_ms if snapshot.paused_until_ms > now else None,
         "addresses": [
             _address_status(arbiter, snapshot, address, now)
             for address in snapshot.addresses.values()
@@ -114,6 +120,55 @@ def failover(arbiter: Arbiter, payload: Mapping[str, Any], invocation_id: str) -
         "duration_ms": arbiter.clock() - started_ms,
         "sentence": _failover_sentence(address, target, done=done),
     }
+
+
+def pause(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Grants nothing for so many `minutes` but by order; a move that was granted goes on."""
+    problems = Problems()
+    cluster = problems.text("cluster", payload.get("cluster"), NAME)
+    minutes = problems.whole("minutes", payload.get("minutes"), 1, LONGEST_PAUSE_MINUTES)
+    _refuse(problems)
+    until_ms = arbiter.clock() + minutes * 60_000
+    _unless_lost(arbiter.store.pause(_read(arbiter, cluster), until_ms))
+    return {
+        "outcome": "paused",
+        "until_ms": until_ms,
+        "sentence": f"{cluster} is paused for {minutes} min: nothing moves but by order",
+    }
+
+
+def resume(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Ends a pause, and decides at once what it held back."""
+    problems = Problems()
+    cluster = problems.text("cluster", payload.get("cluster"), NAME)
+    _refuse(problems)
+    arbiter.on_snapshot(_unless_lost(arbiter.store.pause(_read(arbiter, cluster), 0)))
+    return {"outcome": "resumed", "sentence": f"{cluster} is decided by the rules again"}
+
+
+def acknowledge(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Takes the flap brake off an address: the moves so far are forgotten."""
+    problems = Problems()
+    cluster = problems.text("cluster", payload.get("cluster"), NAME)
+    resource = problems.text("resource", payload.get("resource", "eip"), NAME)
+    _refuse(problems)
+    snapshot = _read(arbiter, cluster)
+    address = snapshot.addresses.get(resource)
+    if address is None:
+        raise RefusedError(f"{cluster} has no address for {resource!r}")
+    after = replace(address, recent_moves_ms=())
+    arbiter.on_snapshot(_unless_lost(arbiter.store.commit(snapshot, after, ())))
+    return {
+        "outcome": "acknowledged",
+        "sentence": f"{address.public_ip} ({resource}): {len(address.recent_moves_ms)} moves "
+        "are acknowledged and no longer count",
+    }
+
+
+def _unless_lost(outcome: Committed | LostRace) -> Snapshot:
+    if isinstance(outcome, LostRace):
+        raise RefusedError("the state changed meanwhile and nothing was done; ask again")
+    return outcome.snapshot
 
 
 def _failover_sentence(address: Address, target: Node, *, done: bool) -> str:

@@ -98,6 +98,10 @@ class Store(Protocol):
         """Writes where EC2 has the address, if its term is still the one in force and moving."""
         ...
 
+    def pause(self, snapshot: Snapshot, until_ms: int) -> Committed | LostRace:
+        """Writes until when the cluster is paused, 0 to resume, if the version still holds."""
+        ...
+
     def append_history(self, entry: HistoryEntry) -> None:
         """Adds a line to the history."""
         ...

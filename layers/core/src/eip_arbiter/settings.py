@@ -35,6 +35,7 @@ _SECONDS = {
     "DRIFT_SECONDS": "drift_ms",
     "START_TIMEOUT_SECONDS": "start_timeout_ms",
     "FUNCTION_TIMEOUT_SECONDS": "function_timeout_ms",
+    "FLAP_WINDOW_SECONDS": "brake_window_ms",
 }
 
 
@@ -67,6 +68,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             times[field] = int(raw) * 1000
         else:
             problems.append(f"{name} is {raw!r}, not a whole number of seconds")
+    flap_moves = environment.get("FLAP_MOVES", "")
+    if flap_moves.isascii() and flap_moves.isdigit():
+        times["brake_moves"] = int(flap_moves)
+    else:
+        problems.append(f"FLAP_MOVES is {flap_moves!r}, not a whole number")
     policy = Policy(ec2_call_ms=EC2_CALL_MS, **times)
     problems += policy.problems()
     if problems:

@@ -25,6 +25,7 @@ from eip_arbiter.decision.snapshot import (
 
 ALARMS = "al"
 EVIDENCE = "e"
+PAUSED_UNTIL = "pu"
 
 
 def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
@@ -44,7 +45,7 @@ def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
         for instance, raw in item[key.MEMBERS].items()
     }
     addresses = {name: _to_address(name, raw) for name, raw in item[key.ADDRESSES].items()}
-    return Snapshot(cluster_id, item[key.VERSION], nodes, addresses)
+    return Snapshot(cluster_id, item[key.VERSION], nodes, addresses, item.get(PAUSED_UNTIL, 0))
 
 
 def from_node(node: Node) -> dict[str, Any]:
@@ -131,6 +132,7 @@ def from_address(address: Address) -> dict[str, Any]:
         "r": address.rule,
         key.ORDER: address.order and from_order(address.order),
         key.REFUSAL: address.refusal and _from_refusal(address.refusal),
+        "mv": list(address.recent_moves_ms),
     }
     raw.update({name: value for name, value in optional.items() if value})
     return raw
@@ -152,6 +154,7 @@ def _to_address(resource: str, raw: Mapping[str, Any]) -> Address:
         rule=raw.get("r", ""),
         order=_to_order(raw.get(key.ORDER)),
         refusal=_to_refusal(raw.get(key.REFUSAL)),
+        recent_moves_ms=tuple(raw.get("mv", ())),
     )
 
 

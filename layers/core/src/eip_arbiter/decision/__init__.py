@@ -10,7 +10,7 @@ from __future__ import annotations
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Decision
 from eip_arbiter.decision.policy import Policy
-from eip_arbiter.decision.rules import RULES
+from eip_arbiter.decision.rules import RULES, first_of
 from eip_arbiter.decision.snapshot import Snapshot
 
 __all__ = ["decide"]
@@ -29,8 +29,4 @@ def decide(snapshot: Snapshot, resource: str, policy: Policy, now_ms: int) -> De
         The decision of the first rule that applies; the last rule always does.
     """
     case = Case(snapshot, snapshot.addresses[resource], policy, now_ms)
-    for rule in RULES:
-        decision = rule(case)
-        if decision is not None:
-            return decision
-    raise AssertionError("the last rule always applies")
+    return first_of(RULES, case)

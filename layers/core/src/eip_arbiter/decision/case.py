@@ -17,6 +17,8 @@ CLAIMING = ("started", "starting")
 RUNNING_PACEMAKER = ("online", "standby", "maintenance", "pending")
 """`pending` is a node that joins: after a heal the holder's Pacemaker says so for seconds while its
 resource runs on, so it is no sign that the holder gave up."""
+REAL_QUORUM = ("majority", "device")
+"""Where quorum means that no other side has it; in `two_node` both halves have it."""
 GOING_INSTANCE = ("stopping", "stopped", "shutting-down", "terminated")
 
 
@@ -116,6 +118,31 @@ class Case:
             return f"says that its Pacemaker is {report.pacemaker_state}"
         state = self.state_on(self.holder)
         return {"stopped": "released it", "failed": "failed it"}.get(state)
+
+    @cached_property
+    def holder_runs(self) -> bool:
+        """Whether the resource freshly runs at the holder, be it healthy or not."""
+        holder = self.holder
+        return (
+            holder is not None
+            and self.is_fresh(holder)
+            and self.state_on(holder) in CLAIMING
+            and holder.report is not None
+            and holder.report.pacemaker_state in RUNNING_PACEMAKER
+        )
+
+    @cached_property
+    def moves_in_window(self) -> int:
+        """How many automatic moves the flap brake counts now."""
+        since_ms = self.now_ms - self.policy.brake_window_ms
+        return sum(at_ms > since_ms for at_ms in self.address.recent_moves_ms)
+
+    def alone_quorate(self, claimant: Node) -> bool:
+        """Whether the claimant has a real quorum, and the holder none."""
+        mine, theirs = claimant.report, self.holder.report if self.holder else None
+        if mine is None or theirs is None or mine.quorum_mode not in REAL_QUORUM:
+            return False
+        return mine.quorate and not theirs.quorate
 
     @cached_property
     def holder_instance_goes(self) -> str | None:

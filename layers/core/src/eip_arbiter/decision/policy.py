@@ -19,7 +19,8 @@ class Policy:
     `answer_ms`: how long a challenged holder may be silent. `move_ms`: from a grant until somebody
     else may resume it. `release_ms`: how long a released address waits for a claim. `drift_ms`:
     how long the metadata service may lag behind EC2. `alert_report_ms`: the reports' cadence in an
-    alarm. `start_timeout_ms`: Pacemaker's time-out for the resource's start.
+    alarm. `start_timeout_ms`: Pacemaker's time-out for the resource's start. `brake_moves` in
+    `brake_window_ms`: so many automatic moves put the flap brake on.
     """
 
     answer_ms: int = 3_000
@@ -30,6 +31,8 @@ class Policy:
     start_timeout_ms: int = 20_000
     function_timeout_ms: int = 9_000
     ec2_call_ms: int = 8_000
+    brake_moves: int = 3
+    brake_window_ms: int = 600_000
 
     def problems(self) -> list[str]:
         """Every way in which the times contradict each other, in words; empty when they fit."""

@@ -2,7 +2,6 @@
 
 A rule is a function of a `Case` that returns its decision, or None where it does not apply. It asks
 the case questions and writes the sentence a person reads at night; it computes nothing itself.
-Free places: R010 pause, R040 flap brake, R071 quorate side.
 """
 
 from __future__ import annotations
@@ -14,6 +13,19 @@ from eip_arbiter.decision.outcome import Decision, Grant, Keep, Note, Release, R
 from eip_arbiter.decision.snapshot import Node, Phase, Refusal
 
 Rule = Callable[[Case], Decision | None]
+
+
+def r010_paused(case: Case) -> Decision | None:
+    """The cluster is paused: only an order, or a move that was granted before, goes on."""
+    until_ms = case.snapshot.paused_until_ms
+    if case.now_ms >= until_ms or case.address.order or case.is_moving:
+        return None
+    would = first_of(AUTOMATIC, case)
+    left_s = (until_ms - case.now_ms) // 1000
+    calm = isinstance(would, Keep) and would.calm
+    return Keep(
+        "R010", f"paused for {left_s} s more; else, by {would.rule}: {would.sentence}", calm
+    )
 
 
 def r020_order(case: Case) -> Decision | None:
@@ -55,6 +67,19 @@ def r031_resume(case: Case) -> Decision | None:
     )
 
 
+def r040_flap_brake(case: Case) -> Decision | None:
+    """Too many automatic moves lately, and the resource still runs at the holder."""
+    moves = case.moves_in_window
+    if moves < case.policy.brake_moves or case.claimant is None or not case.holder_runs:
+        return None
+    minutes = case.policy.brake_window_ms // 60_000
+    return Keep(
+        "R040",
+        f"{_holder(case)} keeps {_it(case)}, blocked: {moves} moves in {minutes} min put the flap "
+        f"brake on; {case.claimant.name}'s claim waits for time or for `acknowledge`",
+    )
+
+
 def r050_unclaimed(case: Case) -> Decision | None:
     """Nobody holds the address, and somebody claims it."""
     if case.address.holder is not None or case.claimant is None:
@@ -88,6 +113,16 @@ def r070_silent(case: Case) -> Decision | None:
     return _grant(
         case, "R070", case.claimant, f"{_holder(case)} did not answer for {silent_s:.1f} s"
     )
+
+
+def r071_quorate_side(case: Case) -> Decision | None:
+    """Another node claims with a real quorum, and the holder answers without."""
+    if case.claimant is None or not case.holder_answers:
+        return None
+    if not case.alone_quorate(case.claimant):
+        return None
+    why = f"only its side is quorate, {_holder(case)} is cut off"
+    return _grant(case, "R071", case.claimant, why)
 
 
 def r072_split_brain(case: Case) -> Decision | None:
@@ -159,19 +194,28 @@ def r999_keep(case: Case) -> Decision:
     )
 
 
-RULES: tuple[Rule, ...] = (
-    r020_order,
-    r030_moving,
-    r031_resume,
+AUTOMATIC: tuple[Rule, ...] = (
+    r040_flap_brake,
     r050_unclaimed,
     r060_instance_goes,
     r061_gave_up,
     r070_silent,
+    r071_quorate_side,
     r072_split_brain,
     r080_drift,
     r090_unused,
     r999_keep,
 )
+RULES: tuple[Rule, ...] = (r010_paused, r020_order, r030_moving, r031_resume, *AUTOMATIC)
+
+
+def first_of(rules: tuple[Rule, ...], case: Case) -> Decision:
+    """The decision of the first rule that applies."""
+    for rule in rules:
+        decision = rule(case)
+        if decision is not None:
+            return decision
+    raise AssertionError("the last rule always applies")
 
 
 def _grant(case: Case, rule: str, node: Node, why: str) -> Grant:

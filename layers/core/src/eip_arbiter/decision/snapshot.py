@@ -123,7 +123,8 @@ class Address:
 
     `private_ip_index` says with which private address of a node it is associated;
     `association_id` and `interface_id` where EC2 was last known to have it; `changed_at_ms` is the
-    time of the last grant, settlement or release; `rule` the rule of the grant in force.
+    time of the last grant, settlement or release; `rule` the rule of the grant in force;
+    `recent_moves_ms` are the times of automatic moves to another node, the newest last.
     """
 
     resource: str
@@ -140,16 +141,21 @@ class Address:
     rule: str = ""
     order: Order | None = None
     refusal: Refusal | None = None
+    recent_moves_ms: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A cluster at one instant; `version` changes with every committed decision."""
+    """A cluster at one instant; `version` changes with every committed decision.
+
+    `paused_until_ms`: until then nothing is granted but by order; 0 when it is not paused.
+    """
 
     cluster_id: str
     version: int
     nodes: Mapping[str, Node] = field(default_factory=dict)
     addresses: Mapping[str, Address] = field(default_factory=dict)
+    paused_until_ms: int = 0
 
     def node_named(self, name: str) -> Node | None:
         """The registered node with this Pacemaker name or instance id; the latest wins."""
