@@ -4,6 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 SOURCES := layers/contract/src layers/core/src functions node_agent/src lab tests
+PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help demo lab test check lint build deploy packages clean
@@ -26,7 +27,7 @@ lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as
 	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests
 	$(VENV)/bin/mypy functions/arbitrate/handler.py
 	$(VENV)/bin/mypy functions/operate/handler.py
-	$(VENV)/bin/lint-imports
+	PYTHONPATH=$(PYTHONPATH_ALL) $(VENV)/bin/lint-imports
 	$(PY) -m lab.embedded.translate template.yaml > $(VENV)/translated.json
 	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json
 

@@ -110,7 +110,7 @@ def test_the_reader_and_the_schema_agree_on_any_value_of_any_property(
         accepted = False
     else:
         accepted = True
-    related = field == "awaiting" or field == "resources"
+    related = field in {"awaiting", "resources"}
     if related and VALIDATOR.is_valid(detail):
         return
     # A float that is whole is an integer to JSON Schema; the reader is stricter about it.

@@ -286,7 +286,7 @@ class TestR070Silent:
 
     def test_an_older_alarm_about_another_node_does_not_shorten_the_time(self) -> None:
         # n2 has been in alarm about n3 for 20 s and lost sight of the holder only 1 s ago.
-        report = {"suspects": {"n3": 20_000, "n1": 1_000}, "for_ms": 10}
+        report: dict[str, Any] = {"suspects": {"n3": 20_000, "n1": 1_000}, "for_ms": 10}
         cluster = snapshot(dead(silent_ms=9_000), claiming(alarm_ms=20_000, **report))
         assert kept(decided(cluster)) == "R999"
 

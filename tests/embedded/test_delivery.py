@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
-
 from embedded.helpers import eventually
 
 if TYPE_CHECKING:

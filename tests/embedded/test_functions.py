@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
+from embedded.helpers import eventually
 
 from lab.embedded.functions import Function
-from embedded.helpers import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

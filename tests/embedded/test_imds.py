@@ -13,9 +13,9 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+from embedded.helpers import eventually
 
 from lab.embedded.world import World
-from embedded.helpers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

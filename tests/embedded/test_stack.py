@@ -6,12 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
+from embedded.helpers import changed
 
 from lab.embedded.functions import Functions
 from lab.embedded.intrinsics import TemplateError
 from lab.embedded.stack import Stack
 from lab.embedded.translate import translate
-from embedded.helpers import changed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from embedded.helpers import changed
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.intrinsics import NO_VALUE, Resolver, TemplateError
 from lab.embedded.translate import check_rules, parameter_values, translate
-from embedded.helpers import changed
 
 if TYPE_CHECKING:
     from pathlib import Path
