@@ -186,14 +186,21 @@ class Cluster:
         """The cluster's state item as it lies in the table."""
         return self.table()[f"cluster#{self.id}", "state"]
 
-    def history(self, kind: str = "") -> list[str]:
-        """The sentences of the cluster's history, oldest first."""
-        lines = sorted(
-            (sort, item)
-            for (partition, sort), item in self.table().items()
-            if partition == f"cluster#{self.id}" and sort.startswith("history#")
+    def history(self, kind: str = "") -> list[Item]:
+        """The lines of the cluster's history, oldest first."""
+        answer = self.aws.client("dynamodb", "looks").query(
+            TableName=self.table_name,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :history)",
+            ExpressionAttributeValues={
+                ":pk": {"S": f"cluster#{self.id}"},
+                ":history": {"S": "history#"},
+            },
         )
-        return [item["sentence"]["S"] for _, item in lines if not kind or item["kind"]["S"] == kind]
+        return [item for item in answer["Items"] if not kind or item["kind"]["S"] == kind]
+
+    def granted_terms(self) -> list[int]:
+        """The terms of the grants in the history, in the order in which they were granted."""
+        return [int(item["sk"]["S"].split("#")[3]) for item in self.history("grant")]
 
     def moves(self, since: float = 0.0) -> list[Move]:
         """What EC2 changed about the address."""
