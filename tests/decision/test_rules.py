@@ -118,6 +118,10 @@ class TestR040FlapBrake:
         unwell = holding(failing=("nginx",), ago_ms=10)
         assert kept(decided(snapshot(unwell, claiming(), at=at))) == "R040"
 
+    def test_a_split_brain_is_still_called_one_with_the_brake_on(self) -> None:
+        at = address(recent_moves_ms=self.MOVES)
+        assert decided(snapshot(holding(ago_ms=10), claiming(), at=at)).rule == "R072"
+
     def test_two_moves_do_not_put_it_on(self) -> None:
         at = address(recent_moves_ms=self.MOVES[1:])
         cluster = snapshot(self.going_holder(), claiming(), at=at)

@@ -68,15 +68,18 @@ def r031_resume(case: Case) -> Decision | None:
 
 
 def r040_flap_brake(case: Case) -> Decision | None:
-    """Too many automatic moves lately, and the resource still runs at the holder."""
+    """Too many automatic moves lately, another one is due, and the holder still runs it."""
     moves = case.moves_in_window
-    if moves < case.policy.brake_moves or case.claimant is None or not case.holder_runs:
+    if moves < case.policy.brake_moves or not case.holder_runs:
+        return None
+    would = first_of(AUTOMATIC[1:], case)
+    if not isinstance(would, Grant) or would.holder == case.address.holder:
         return None
     minutes = case.policy.brake_window_ms // 60_000
     return Keep(
         "R040",
         f"{_holder(case)} keeps {_it(case)}, blocked: {moves} moves in {minutes} min put the flap "
-        f"brake on; {case.claimant.name}'s claim waits for time or for `acknowledge`",
+        f"brake on until time passes or `acknowledge`; else, by {would.rule}: {would.sentence}",
     )
 
 

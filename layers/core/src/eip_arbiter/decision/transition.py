@@ -48,7 +48,7 @@ def _next(address: Address, change: Change, policy: Policy, now_ms: int) -> Addr
     if isinstance(change, Release):
         return replace(moving, holder=None)
     granted = replace(moving, holder=change.holder, term=address.term + 1)
-    if change.holder == address.holder or change.rule == "R020":
+    if address.holder in {None, change.holder} or change.rule == "R020":
         return granted
     since_ms = now_ms - policy.brake_window_ms
     recent = [at_ms for at_ms in address.recent_moves_ms if at_ms > since_ms]
