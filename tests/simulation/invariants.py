@@ -6,6 +6,7 @@ model's truth: true time, what nodes really run, which reports really arrived.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LONGEST_RECOVERY_SECONDS = 300.0
 STAYS_WELL_SECONDS = 20.0
 UNDISTURBED_SECONDS = 15.0
+METADATA_LAG_SECONDS = 10.0
 BY_HAND = -2
 REMOVAL = -1
 
@@ -172,11 +174,22 @@ def i6_recovers(watch: Watch) -> str | None:
 
 
 def i7_moves(watch: Watch) -> str | None:
-    """One fault causes at most one move."""
+    """One fault causes at most one move.
+
+    Its end may cause one more where Pacemaker itself moves the resource back. A flapping partition
+    is many faults, and is not judged.
+    """
     if not watch.world.setup.serial:
         return None
-    worst = max(moves_by_fault(watch), default=0)
-    return None if worst <= 1 else f"{worst} moves after one fault"
+    for fault, next_fault in zip(watch.faults, [*watch.faults[1:], None], strict=True):
+        if fault.kind == "partition_flapping":
+            continue
+        end, after = fault.at + fault.seconds, next_fault.at if next_fault else float("inf")
+        for begin, until in ((fault.at, end), (end, after)):
+            worst = max(_moves_between(watch, begin, until).values(), default=0)
+            if worst > 1:
+                return f"{worst} moves between {begin:.1f} and {until:.1f} s of {fault}"
+    return None
 
 
 def i8_own_cluster(watch: Watch, report: NodeReport) -> str | None:
@@ -220,13 +233,17 @@ def i9_orders(watch: Watch) -> str | None:
 
 
 def i10_monitor(watch: Watch, node: Node, resource: str) -> str | None:
-    """A monitor says that the address is gone only where it is, or where another was granted it."""
-    if node.resource_agent_mark_missing(resource):
-        return None
+    """A monitor says that the address is gone only where it is, or where another was granted it.
+
+    The metadata service's lag is forgiven: it may still show what was put right a moment ago.
+    """
     address = _address(watch, node.cluster_id, resource)
     where = watch.world.region.ec2.locate(address.allocation_id)
     here = where is not None and where.interface_id == node.interface_id
     if not here or address.holder != node.instance_id:
+        return None
+    put = [x.at for x in watch.world.region.ec2.journal if x.allocation_id == address.allocation_id]
+    if watch.now - put[-1] < METADATA_LAG_SECONDS:
         return None
     return f"{node.key} was told that {resource} is lost, which it holds"
 
@@ -306,14 +323,12 @@ def holders(watch: Watch) -> list[tuple[str, str, str | None, int]]:
 def moves_by_fault(watch: Watch) -> list[int]:
     """Moves of the arbiter's own accord between each fault and the next, of one address."""
     times = [fault.at for fault in watch.faults] + [float("inf")]
-    counts = []
-    for begin, end in zip(times, times[1:], strict=False):
-        by_address: dict[str, int] = {}
-        for at, _, landing in watch.moves:
-            if begin <= at < end:
-                by_address[landing.allocation_id] = by_address.get(landing.allocation_id, 0) + 1
-        counts.append(max(by_address.values(), default=0))
-    return counts
+    pairs = zip(times, times[1:], strict=False)
+    return [max(_moves_between(watch, *pair).values(), default=0) for pair in pairs]
+
+
+def _moves_between(watch: Watch, begin: float, end: float) -> Counter[str]:
+    return Counter(m.allocation_id for at, _, m in watch.moves if begin <= at < end)
 
 
 def _address(watch: Watch, cluster_id: str, resource: str) -> Address:

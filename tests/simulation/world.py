@@ -237,22 +237,22 @@ class World:
 def make_setup(seed: int) -> Setup:
     """What this seed stands for."""
     rng = random.Random(f"{seed} setup")
-    serial = rng.random() < 0.4  # noqa: PLR2004
-    clusters = rng.choice((1, 1, 1, 2, 3))
+    serial = rng.random() < 0.2  # noqa: PLR2004
+    clusters = 1 if serial else rng.choice((1, 1, 1, 2, 3))
     sizes = tuple(rng.choice((2, 2, 2, 2, 3, 3, 4, 5)) for _ in range(clusters))
     climate = {}
     if rng.random() < 0.7:  # noqa: PLR2004
         worst = rng.random() ** 2
         climate = {kind: worst * limit * rng.random() for kind, limit in CLIMATE_LIMITS.items()}
     if serial:
-        count = rng.randint(2, 5)
+        count = rng.randint(4, 8)
         faults = one_at_a_time(
-            rng, clusters, max(sizes), begin=FIRST_FAULT_SECONDS, gap=150.0, count=count
+            rng, clusters, max(sizes), begin=FIRST_FAULT_SECONDS, gap=90.0, count=count
         )
         calm_from = faults[-1].at + faults[-1].seconds + 30.0
     else:
-        length = rng.uniform(60.0, 240.0)
-        count = rng.randint(6, 24) * clusters
+        length = rng.uniform(60.0, 200.0)
+        count = rng.randint(8, 30) * clusters
         faults = schedule(
             rng, clusters, max(sizes), begin=FIRST_FAULT_SECONDS,
             end=FIRST_FAULT_SECONDS + length, count=count,
