@@ -63,6 +63,15 @@ class Invocations:
         assert done, f"{len(found)} of {count} invocations ended within {seconds} s"
         return found
 
+    @staticmethod
+    def eventually(look: Callable[[], list[Item]], seconds: float = 5) -> list[Item]:
+        """The first that is there of what follows an invocation; nothing tells when it is."""
+        deadline = time.monotonic() + seconds
+        while not (found := look()):
+            assert time.monotonic() < deadline, f"nothing within {seconds} s"
+            time.sleep(0.01)
+        return found
+
     def of_event(self, event_id: str, count: int = 1) -> list[Invocation]:
         """Waits for the invocations that took in one event."""
         return self.wait(lambda payload: _id(payload) == event_id, count)

@@ -1,0 +1,82 @@
+"""EC2's own events about instances: proof of a holder that goes, and nothing to anybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from control_plane.harness import Cluster, Local, rules
+
+from lab.embedded.cloud import EmbeddedAws
+from lab.embedded.runtime import Invocation
+
+
+def ec2_says(cluster: Cluster, node: str, *states: str) -> list[Invocation]:
+    """Brings an instance into the last state; gives what heard of it, in the order of `states`."""
+    instance = cluster.instance(node)
+    cluster.aws.set_instance_state(instance, states[-1])
+
+    def about(state: str) -> Callable[[Any], bool]:
+        return lambda payload: payload.get("detail") == {"instance-id": instance, "state": state}
+
+    return [cluster.invocations.wait(about(state))[0] for state in states]
+
+
+@pytest.mark.parametrize(
+    "states", [("stopping", "stopped"), ("shutting-down", "terminated")], ids="-".join
+)
+def test_the_holders_instance_goes_and_the_claimant_gets_the_address_at_once(
+    aws: EmbeddedAws, cluster: Cluster, states: tuple[str, ...]
+) -> None:
+    cluster.settle_on_n1()
+    waiting = cluster.say(cluster.claims("n2"))
+    assert rules(waiting) == ["R999"]
+    since = aws.journal.now()
+    heard = ec2_says(cluster, "n1", *states)
+    assert [invocation.error for invocation in heard] == [None, None]
+    assert cluster.world.holder() == cluster.holder == "n2"
+    assert (cluster.address.rule, cluster.address.term) == ("R060", 2)
+    assert [call.operation for call in cluster.calls(since)].count("AssociateAddress") == 1
+    (line,) = cluster.history("grant")[1:]
+    assert "EC2 says that n1 is" in line["sentence"]["S"]
+
+
+def test_a_claim_after_ec2s_word_need_not_wait(aws: EmbeddedAws, cluster: Cluster) -> None:
+    cluster.settle_on_n1()
+    since = aws.journal.now()
+    ec2_says(cluster, "n1", "stopping", "stopped")
+    assert cluster.moves(since) == [], "nothing moves without a claim"
+    assert rules(cluster.say(cluster.claims("n2"))) == ["R060", "R060"]
+    assert cluster.world.holder() == "n2"
+
+
+def test_an_instance_that_no_cluster_knows_costs_one_read_and_changes_nothing(
+    aws: EmbeddedAws, cluster: Cluster
+) -> None:
+    before, since = cluster.table(), aws.journal.now()
+    stopping, stopped = ec2_says(cluster, "n1", "stopping", "stopped")
+    assert (stopping.error, stopping.logs, stopped.error, stopped.logs) == (None, (), None, ())
+    assert [call.operation for call in cluster.calls(since)] == ["GetItem", "GetItem"]
+    assert cluster.table() == before
+
+
+def test_an_agent_that_started_anew_voids_ec2s_word(cluster: Cluster, local: Local) -> None:
+    local.settle_on_n1(cluster)
+    local.arbiter.on_instance_state(cluster.instance("n1"), "stopped")
+    local.hear(cluster.runs("n1", incarnation=2))
+    local.hear(cluster.claims("n2"))
+    assert local.told.of("kept") == ["R999"]
+    assert cluster.world.holder() == "n1"
+
+
+def test_an_older_word_of_ec2_does_not_replace_a_newer_one(cluster: Cluster, local: Local) -> None:
+    local.settle_on_n1(cluster)
+    store, instance = local.arbiter.store, cluster.instance("n1")
+    store.record_instance_state(instance, "terminated", local.now_ms)
+    late = store.record_instance_state(instance, "shutting-down", local.now_ms - 1)
+    assert late is not None
+    for snapshot in (late, cluster.snapshot):
+        evidence = snapshot.nodes[instance].ec2
+        assert evidence is not None
+        assert evidence.state == "terminated"
