@@ -10,6 +10,7 @@ import pytest
 from control_plane.harness import Cluster, Local, lines, metrics, rules
 from eip_arbiter.decision.snapshot import Phase
 from eip_arbiter.ports import Committed, Store
+from eip_contract.report import ResourceState
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.faults import Fault, Mode
@@ -122,6 +123,30 @@ def test_a_lost_reply_is_found_by_looking_and_ec2_is_not_asked_to_associate_agai
     assert cluster.address.phase is Phase.SETTLED
     assert cluster.address.association_id == cluster.moves()[-1].association_id
     assert moved_once_to(cluster, "n2", since)
+
+
+def test_two_addresses_of_a_cluster_move_together_and_keep_apart(
+    aws: EmbeddedAws, new_cluster: Callable[..., Cluster], local: Local
+) -> None:
+    cluster = new_cluster(resources=("eip", "vip"))
+
+    def both(state: str, for_ms: int = 0) -> dict[str, ResourceState]:
+        return {resource: ResourceState(state, for_ms) for resource in ("eip", "vip")}
+
+    awaiting = ("eip", "vip")
+    local.hear(cluster.claims("n1", lost=(), resources=both("starting"), awaiting=awaiting))
+    local.hear(cluster.stands_by("n2", resources=both("stopped")))
+    since = aws.journal.now()
+    local.hear(cluster.report("n1", cause="release", resources=both("stopped")))
+    local.hear(cluster.claims("n2", lost=(), resources=both("starting"), awaiting=awaiting))
+    n2 = cluster.world.nodes["n2"]
+    moves = aws.journal.moves(since=since)
+    assert [(m.operation, m.to_private_ip) for m in moves] == [
+        (ASSOCIATE, private_ip) for private_ip in n2.private_ips
+    ]
+    assert [cluster.world.holder(resource) for resource in awaiting] == ["n2", "n2"]
+    terms = [address.term for address in cluster.snapshot.addresses.values()]
+    assert terms == [2, 2]
 
 
 class StallsAfterTheGrant:

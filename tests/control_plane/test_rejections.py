@@ -141,6 +141,22 @@ def test_a_report_for_a_cluster_that_has_no_address_is_rejected(
     assert f"no Elastic IP is tagged eip-arbiter:cluster={stranger.id}" in said
 
 
+@pytest.mark.parametrize(
+    ("tag", "value"), [("eip-arbiter:resource", "eip"), ("eip-arbiter:private-ip-index", "0")]
+)
+@pytest.mark.usefixtures("untouched")
+def test_two_addresses_that_would_displace_each_other_are_rejected(
+    new_cluster: Callable[..., Cluster], tag: str, value: str
+) -> None:
+    stranger = new_cluster(resources=("eip", "vip"))
+    first, second = stranger.world.addresses.values()
+    ec2 = stranger.aws.client("ec2", "looks")
+    ec2.create_tags(Resources=[second.allocation_id], Tags=[{"Key": tag, "Value": value}])
+    said = assert_rejected(stranger.say(stranger.claims("n1")), "ambiguous_address")
+    both = " and ".join(sorted([first.public_ip, second.public_ip]))
+    assert said == f"{both} of cluster {stranger.id} have the same {tag}"
+
+
 @pytest.mark.usefixtures("untouched")
 def test_an_instance_without_the_tag_is_rejected(
     calm: Cluster, new_cluster: Callable[..., Cluster]

@@ -1,0 +1,297 @@
+"""The operator's verbs at the real function: what each does, answers, and refuses with a reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from control_plane.harness import ROOT, Cluster, Local, lines, rules
+from eip_arbiter.decision.snapshot import Phase, Snapshot
+from eip_arbiter.operations import ORDER_MS, RefusedError, operate
+from eip_arbiter.ports import Store
+
+from lab.embedded.cloud import EmbeddedAws
+
+SAMPLES = sorted((ROOT / "events" / "invoke").glob("*.json"))
+VERBS = "acknowledge, failover, pause, resume, status"
+
+
+class ReadsOld:
+    """A store that reads a snapshot of before."""
+
+    def __init__(self, store: Store, snapshot: Snapshot) -> None:
+        self._store, self._snapshot = store, snapshot
+
+    def read(self, cluster_id: str) -> Snapshot:
+        assert cluster_id == self._snapshot.cluster_id
+        return self._snapshot
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def refused(answer: dict[str, Any]) -> str:
+    assert answer.keys() == {"outcome", "reason"}
+    assert answer["outcome"] == "refused"
+    return str(answer["reason"])
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_every_sample_payload_works(cluster: Cluster, path: Path) -> None:
+    cluster.settle_on_n1()
+    payload = json.loads(path.read_text()) | {"cluster": cluster.id}
+    if payload.get("target", "").startswith("i-"):
+        payload["target"] = cluster.instance("n2")
+    answer = cluster.aws.invoke("Operate", payload).result
+    assert answer.get("outcome") != "refused", answer
+    if payload["verb"] == "failover":
+        assert (answer["outcome"], answer["order"]) == ("moved", payload["request_id"])
+        assert cluster.world.holder() == "n2"
+
+
+def test_there_is_a_sample_of_every_verb() -> None:
+    assert {json.loads(path.read_text())["verb"] for path in SAMPLES} == set(VERBS.split(", "))
+
+
+def test_status_says_who_holds_what_who_speaks_and_what_the_rules_say(
+    aws: EmbeddedAws, cluster: Cluster
+) -> None:
+    cluster.settle_on_n1()
+    before, since = cluster.table(), aws.journal.now()
+    status = cluster.operate("status")
+    assert status["cluster"] == cluster.id
+    (address,) = status["addresses"]
+    assert (address["resource"], address["public_ip"]) == ("eip", cluster.public_ip)
+    assert (address["holder"], address["holder_instance"]) == ("n1", cluster.instance("n1"))
+    assert (address["term"], address["phase"], address["granted_by"]) == (1, "settled", "R050")
+    assert (address["order"], address["split_brain"]) == (None, False)
+    assert address["now"]["rule"] == "R999"
+    n1, n2 = sorted(status["nodes"], key=lambda node: str(node["node"]))
+    assert (n1["node"], n1["instance"]) == ("n1", cluster.instance("n1"))
+    assert (n1["resources"], n2["resources"]) == ({"eip": "started"}, {"eip": "stopped"})
+    assert n1["report"] == f"1.{cluster.seqs['n1']}"
+    assert 0 <= n1["report_age_ms"] < 60_000
+    assert [call.operation for call in cluster.calls(since, "Operate")] == ["GetItem"]
+    assert cluster.table() == before
+
+
+class TestFailover:
+    def test_moves_at_once_and_says_from_where_to_where_and_why(self, cluster: Cluster) -> None:
+        cluster.settle_on_n1()
+        answer = cluster.operate("failover", target="n2", request_id="ops-1")
+        assert (answer["outcome"], answer["order"]) == ("moved", "ops-1")
+        assert (answer["from"], answer["to"], answer["term"]) == ("n1", "n2", 2)
+        assert answer["rule"] == "R020"
+        assert cluster.public_ip in answer["sentence"]
+        assert (cluster.holder, cluster.world.holder()) == ("n2", "n2")
+        assert "order ops-1" in cluster.history("grant")[-1]["sentence"]["S"]
+
+    def test_pins_the_address_until_the_target_claims_it(self, cluster: Cluster) -> None:
+        cluster.settle_on_n1()
+        cluster.operate("failover", target="n2", request_id="ops-1")
+        # Pacemaker has not followed yet: n1 still runs the resource.
+        still = cluster.say(cluster.claims("n1", lost=()))
+        assert rules(still) == ["R020"]
+        assert cluster.holder == "n2"
+        followed = cluster.say(cluster.runs("n2"))
+        assert rules(followed) == ["R020"]
+        assert cluster.address.order is None
+        assert (cluster.holder, cluster.address.term) == ("n2", 2)
+
+    def test_an_order_that_its_target_never_claims_expires_and_the_rules_decide_again(
+        self, cluster: Cluster, local: Local
+    ) -> None:
+        local.settle_on_n1(cluster)
+        local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2"})
+        local.forget()
+        local.hear(cluster.claims("n1", lost=()), after_seconds=ORDER_MS / 1000 - 1)
+        assert local.told.of("kept") == ["R020"]
+        local.hear(cluster.stands_by("n2"), after_seconds=2)
+        assert (local.told.of("decided"), cluster.address.order) == (["R020"], None)
+        local.hear(cluster.claims("n1", lost=()))
+        assert (cluster.holder, cluster.address.rule) == ("n1", "R061")
+
+    def test_asked_again_with_the_same_request_id_it_answers_and_does_nothing(
+        self, aws: EmbeddedAws, cluster: Cluster
+    ) -> None:
+        cluster.settle_on_n1()
+        first = cluster.operate("failover", target="n2", request_id="ops-1")
+        before, since = cluster.table(), aws.journal.now()
+        again = cluster.operate("failover", target="n2", request_id="ops-1")
+        assert (again["outcome"], again["term"], again["rule"]) == ("moved", 2, "R020")
+        assert again["sentence"] == first["sentence"]
+        assert cluster.table() == before
+        assert cluster.moves(since) == []
+
+    def test_without_a_request_id_the_invocations_own_id_is_the_orders(
+        self, cluster: Cluster
+    ) -> None:
+        cluster.settle_on_n1()
+        request = {"verb": "failover", "cluster": cluster.id, "target": "n2"}
+        invocation = cluster.aws.invoke("Operate", request)
+        assert invocation.result["order"] == invocation.request_id
+
+    @pytest.mark.parametrize(
+        ("request_of", "why"),
+        [
+            ({"target": "n1"}, "n1 holds {ip} already"),
+            ({"target": "n9"}, "{cluster} has no node 'n9'"),
+            ({"target": "n2", "resource": "vip"}, "{cluster} has no address for 'vip'"),
+            (
+                {"target": "n2", "cluster": "nowhere"},
+                "no cluster 'nowhere' is known: none of its nodes has reported",
+            ),
+        ],
+    )
+    def test_refuses_what_there_is_not(
+        self, aws: EmbeddedAws, cluster: Cluster, request_of: dict[str, str], why: str
+    ) -> None:
+        cluster.settle_on_n1()
+        before, since = cluster.item(), aws.journal.now()
+        request = {"verb": "failover", "cluster": cluster.id} | request_of
+        invocation = cluster.aws.invoke("Operate", request)
+        expected = why.format(ip=cluster.public_ip, cluster=cluster.id)
+        assert refused(invocation.result) == expected
+        assert [line["message"] for line in lines(invocation, "WARNING")] == [expected]
+        assert cluster.item() == before
+        assert cluster.moves(since) == []
+
+    @pytest.mark.parametrize(
+        ("changes", "why"),
+        [
+            ({"failing": ("disk full",)}, "n2 is unhealthy (disk full)"),
+            ({"state": "failed"}, "n2 failed eip"),
+        ],
+    )
+    def test_refuses_an_unfit_target_and_sends_it_there_by_force(
+        self, cluster: Cluster, changes: dict[str, Any], why: str
+    ) -> None:
+        cluster.settle_on_n1()
+        cluster.say(cluster.stands_by("n2", **changes))
+        answer = cluster.operate("failover", target="n2")
+        assert refused(answer) == f"{why}; `force` would send the address there"
+        assert cluster.world.holder() == "n1"
+        forced = cluster.operate("failover", target="n2", force=True)
+        assert forced["outcome"] == "moved"
+        assert cluster.world.holder() == "n2"
+
+    def test_refuses_a_target_that_has_not_reported_lately(
+        self, cluster: Cluster, local: Local
+    ) -> None:
+        local.settle_on_n1(cluster)
+        local.wait(60)
+        order = {"verb": "failover", "cluster": cluster.id, "target": cluster.instance("n2")}
+        with pytest.raises(RefusedError, match="n2 has not reported lately; `force` would send"):
+            local.operate(order)
+
+    def test_refuses_when_the_state_changed_after_it_was_read(
+        self, cluster: Cluster, local: Local
+    ) -> None:
+        local.settle_on_n1(cluster)
+        late = replace(local.arbiter, store=ReadsOld(local.arbiter.store, cluster.snapshot))
+        local.hear(cluster.report("n1", cause="release"))
+        local.hear(cluster.claims("n2", lost=()))
+        order = {"verb": "failover", "cluster": cluster.id, "target": "n2"}
+        with pytest.raises(RefusedError, match="changed meanwhile and nothing was done"):
+            operate(late, order, "ops-1")
+        assert (cluster.address.term, cluster.address.order) == (2, None)
+
+    def test_an_order_that_ec2_refuses_stands_and_is_carried_on_by_later_reports(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local
+    ) -> None:
+        cluster.settle_on_n1()
+        fault = aws.faults.set(
+            "error", principal="Operate", operation="AssociateAddress", code="Odd", status=400
+        )
+        answer = cluster.operate("failover", target="n2", request_id="ops-1")
+        assert answer["outcome"] == "accepted"
+        assert "the order stands, but" in answer["sentence"]
+        assert (cluster.world.holder(), cluster.address.phase) == ("n1", Phase.MOVING)
+        fault.clear()
+        local.now_ms = cluster.address.deadline_ms
+        local.hear(cluster.runs("n1"))
+        assert cluster.world.holder() == "n2"
+        assert cluster.address.order is not None
+
+
+@pytest.mark.parametrize(
+    ("payload", "problems"),
+    [
+        ({"verb": "failover"}, ["cluster: None", "target: None"]),
+        (
+            {"verb": "failover", "cluster": "a b", "resource": 7, "target": "", "force": "yes"},
+            ["cluster: 'a b'", "resource: 7", "target: ''", "force: 'yes'"],
+        ),
+        ({"verb": "failover", "cluster": "web", "target": "n2", "request_id": {}}, ["request_id:"]),
+        ({"verb": "status"}, ["cluster: None"]),
+        ({"verb": "pause", "cluster": [], "minutes": 0}, ["cluster: []", "minutes: 0"]),
+        ({"verb": "pause", "cluster": "web", "minutes": 10**9}, ["minutes: 1000000000"]),
+        ({"verb": "acknowledge", "resource": "<b>"}, ["cluster: None", "resource: '<b>'"]),
+    ],
+)
+def test_all_that_is_wrong_with_a_request_is_said_at_once(
+    aws: EmbeddedAws, payload: dict[str, Any], problems: list[str]
+) -> None:
+    reason = refused(aws.invoke("Operate", payload).result)
+    said = reason.split("; ")
+    assert len(said) == len(problems)
+    for one, problem in zip(said, problems, strict=True):
+        assert one.startswith(problem)
+
+
+@pytest.mark.parametrize("payload", [None, [], "failover", {}, {"verb": "stop"}, {"verb": [1]}])
+def test_an_unknown_verb_is_refused_with_the_known_ones(aws: EmbeddedAws, payload: Any) -> None:
+    assert refused(aws.invoke("Operate", payload).result) == f"the verb is none of {VERBS}"
+
+
+class TestPause:
+    def test_nothing_moves_while_paused_and_resume_decides_at_once(self, cluster: Cluster) -> None:
+        cluster.settle_on_n1()
+        assert cluster.operate("pause", minutes=5)["outcome"] == "paused"
+        cluster.say(cluster.report("n1", cause="release"))
+        held_back = cluster.say(cluster.claims("n2", lost=()))
+        assert rules(held_back) == ["R010"]
+        (line,) = lines(held_back)
+        assert "R061: n2 gets" in line["message"]
+        assert cluster.world.holder() == "n1"
+        assert cluster.operate("resume")["outcome"] == "resumed"
+        assert (cluster.holder, cluster.world.holder()) == ("n2", "n2")
+
+    def test_an_order_is_carried_out_while_paused(self, cluster: Cluster) -> None:
+        cluster.settle_on_n1()
+        cluster.operate("pause", minutes=5)
+        assert cluster.operate("status")["paused_until_ms"] is not None
+        assert cluster.operate("failover", target="n2")["outcome"] == "moved"
+        assert cluster.world.holder() == "n2"
+
+    def test_a_pause_ends_by_itself(self, cluster: Cluster, local: Local) -> None:
+        local.settle_on_n1(cluster)
+        local.operate({"verb": "pause", "cluster": cluster.id, "minutes": 5})
+        local.hear(cluster.report("n1", cause="release"))
+        local.hear(cluster.claims("n2", lost=()), after_seconds=299)
+        assert cluster.world.holder() == "n1"
+        local.hear(cluster.claims("n2", lost=()), after_seconds=2)
+        assert cluster.world.holder() == "n2"
+
+
+def test_acknowledge_takes_the_flap_brake_off(cluster: Cluster, local: Local) -> None:
+    local.settle_on_n1(cluster)
+    old, new = "n1", "n2"
+    while len(cluster.address.recent_moves_ms) < local.arbiter.policy.brake_moves:
+        local.hear(cluster.report(old, cause="release"), after_seconds=5)
+        local.hear(cluster.claims(new, lost=()))
+        assert cluster.world.holder() == new
+        old, new = new, old
+    # The address is on `old` now; it freezes, and the brake waits while its word is fresh.
+    local.hear(cluster.runs(old), after_seconds=5)
+    local.hear(cluster.claims(new, lost=(old,)))
+    local.forget()
+    local.hear(cluster.claims(new, lost=(old,), for_ms=3_000), after_seconds=3)
+    assert local.told.of("kept") == ["R040"]
+    assert cluster.holder == old
+    answer = local.operate({"verb": "acknowledge", "cluster": cluster.id})
+    assert answer["outcome"] == "acknowledged"
+    assert (cluster.holder, cluster.world.holder()) == (new, new)
