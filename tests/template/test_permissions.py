@@ -1,0 +1,151 @@
+"""Who may do what: each statement of each policy in the translated template."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from eip_contract.envelope import SOURCE_PREFIX, source_for
+from eip_contract.report import DETAIL_TYPE
+
+Statement = dict[str, Any]
+DESCRIBE = {"ec2:DescribeAddresses", "ec2:DescribeInstances"}
+MOVE = {"ec2:AssociateAddress", "ec2:DisassociateAddress"}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def documents(resources: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every policy document with the logical id of what it belongs to."""
+    for logical_id, resource in resources.items():
+        properties = resource.get("Properties", {})
+        if "PolicyDocument" in properties:
+            yield logical_id, properties["PolicyDocument"]
+        for policy in properties.get("Policies", []):
+            yield logical_id, policy["PolicyDocument"]
+
+
+def statements(resources: dict[str, Any], of: str = "") -> list[Statement]:
+    return [
+        statement
+        for logical_id, document in documents(resources)
+        for statement in listed(document["Statement"])
+        if of in ("", logical_id)
+    ]
+
+
+def actions(found: list[Statement]) -> set[str]:
+    return {action for statement in found for action in listed(statement["Action"])}
+
+
+def test_every_policy_is_read_here(resources: dict[str, Any]) -> None:
+    owners = {logical_id for logical_id, _ in documents(resources)}
+    assert owners == {"ArbitrateRole", "OperateRole", "NodePolicy", "DeadLettersPolicy"}
+    roles = {i for i, r in resources.items() if r["Type"] == "AWS::IAM::Role"}
+    assert roles == {"ArbitrateRole", "OperateRole"}, "SAM made no role of its own"
+    for role in roles:
+        assert "ManagedPolicyArns" not in resources[role]["Properties"]
+
+
+def test_every_function_has_a_role_of_its_own(resources: dict[str, Any]) -> None:
+    functions = [r for r in resources.values() if r["Type"] == "AWS::Lambda::Function"]
+    roles = [function["Properties"]["Role"]["Fn::GetAtt"][0] for function in functions]
+    assert sorted(roles) == ["ArbitrateRole", "OperateRole"]
+
+
+def test_no_action_is_a_wildcard_and_nothing_is_but_allowed(resources: dict[str, Any]) -> None:
+    for statement in statements(resources):
+        assert statement["Effect"] == "Allow"
+        assert not any("*" in action for action in listed(statement["Action"]))
+        assert "NotAction" not in statement
+        assert "NotResource" not in statement
+
+
+def test_only_the_two_describe_actions_are_for_any_resource(resources: dict[str, Any]) -> None:
+    anywhere = [s for s in statements(resources) if "*" in listed(s.get("Resource", []))]
+    assert actions(anywhere) == DESCRIBE
+    for statement in statements(resources):
+        if not actions([statement]) & (DESCRIBE | MOVE):
+            for resource in listed(statement["Resource"]):
+                assert list(resource) == ["Fn::GetAtt"], "one of the stack's own resources"
+
+
+@pytest.mark.parametrize("role", ["ArbitrateRole", "OperateRole"])
+def test_addresses_are_moved_only_where_everything_is_tagged(
+    resources: dict[str, Any], role: str
+) -> None:
+    (moving,) = [s for s in statements(resources, role) if actions([s]) & MOVE]
+    assert actions([moving]) == MOVE
+    assert moving["Condition"] == {"Null": {"aws:ResourceTag/eip-arbiter:cluster": "false"}}
+    kinds = [resource["Fn::Sub"].rpartition(":")[2] for resource in moving["Resource"]]
+    assert kinds == ["elastic-ip/*", "instance/*", "network-interface/*"]
+    for resource in moving["Resource"]:
+        assert "${AWS::Region}:${AWS::AccountId}" in resource["Fn::Sub"]
+
+
+def test_functions_may_do_what_they_do_and_nothing_else(resources: dict[str, Any]) -> None:
+    logs = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    table = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+    common = logs | table | DESCRIBE | MOVE
+    assert actions(statements(resources, "OperateRole")) == common
+    assert actions(statements(resources, "ArbitrateRole")) == common | {"sqs:SendMessage"}
+
+
+class TestNodePolicy:
+    def test_a_node_may_publish_and_read_the_table_and_nothing_else(
+        self, resources: dict[str, Any]
+    ) -> None:
+        found = statements(resources, "NodePolicy")
+        assert [(s["Action"], s["Resource"]) for s in found] == [
+            ("events:PutEvents", {"Fn::GetAtt": ["Bus", "Arn"]}),
+            ("dynamodb:GetItem", {"Fn::GetAtt": ["Table", "Arn"]}),
+        ]
+
+    def test_a_node_can_speak_only_for_itself(self, resources: dict[str, Any]) -> None:
+        speak = statements(resources, "NodePolicy")[0]
+        keys = {"events:source", "events:detail-type"}
+        assert speak["Condition"].keys() == {"ForAllValues:StringEquals", "Null"}
+        equal = speak["Condition"]["ForAllValues:StringEquals"]
+        assert equal == {
+            "events:source": f"{SOURCE_PREFIX}${{ec2:SourceInstanceARN}}",
+            "events:detail-type": DETAIL_TYPE,
+        }
+        # ForAllValues is true of a key that is absent, so each key must also be there.
+        assert speak["Condition"]["Null"] == dict.fromkeys(keys, "false")
+
+    def test_the_source_that_it_allows_is_the_one_that_agents_send(
+        self, resources: dict[str, Any]
+    ) -> None:
+        condition = statements(resources, "NodePolicy")[0]["Condition"]
+        allowed = condition["ForAllValues:StringEquals"]["events:source"]
+        instance = "i-0aaaaaaaaaaaaaaa1"
+        arn = f"arn:aws:ec2:eu-central-1:123456789012:instance/{instance}"
+        assert re.fullmatch(r"[^$]*\$\{ec2:SourceInstanceARN\}", allowed)
+        assert allowed.replace("${ec2:SourceInstanceARN}", arn) == source_for(
+            "aws", "eu-central-1", "123456789012", instance
+        )
+
+
+def test_only_eventbridge_of_this_account_may_write_to_the_dead_letter_queue(
+    resources: dict[str, Any],
+) -> None:
+    (statement,) = statements(resources, "DeadLettersPolicy")
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    condition = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert statement["Condition"] == condition
+
+
+def test_only_the_two_rules_may_invoke_a_function(resources: dict[str, Any]) -> None:
+    permissions = [
+        r["Properties"] for r in resources.values() if r["Type"] == "AWS::Lambda::Permission"
+    ]
+    rules = {i for i, r in resources.items() if r["Type"] == "AWS::Events::Rule"}
+    assert {p["SourceArn"]["Fn::GetAtt"][0] for p in permissions} == rules
+    for permission in permissions:
+        assert permission["Principal"] == "events.amazonaws.com"
+        assert permission["FunctionName"] == {"Ref": "Arbitrate"}

@@ -1,0 +1,200 @@
+"""What the translated template makes of the table, the functions, the rules and the alarm."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eip_arbiter.telemetry import ALARMING, PowertoolsTelemetry
+from eip_contract.envelope import source_for
+from eip_contract.report import DETAIL_TYPE
+
+from lab.embedded import patterns
+
+EVENTS = Path(__file__).parents[2] / "events"
+FUNCTIONS = ("Arbitrate", "Operate")
+
+
+def properties(resources: dict[str, Any], logical_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = resources[logical_id]["Properties"]
+    return found
+
+
+def test_the_table_keeps_its_data_and_costs_what_is_used(resources: dict[str, Any]) -> None:
+    table = properties(resources, "Table")
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["DeletionProtectionEnabled"] is True
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert {resources["Table"][p] for p in ("DeletionPolicy", "UpdateReplacePolicy")} == {"Retain"}
+    keys = [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]]
+    assert keys == [("pk", "HASH"), ("sk", "RANGE")]
+
+
+@pytest.mark.parametrize("logical_id", FUNCTIONS)
+class TestFunctions:
+    def test_runs_on_arm64_and_python_3_13(
+        self, resources: dict[str, Any], logical_id: str
+    ) -> None:
+        function = properties(resources, logical_id)
+        assert function["Architectures"] == ["arm64"]
+        assert function["Runtime"] == "python3.13"
+        layers = [resources[layer["Ref"]] for layer in function["Layers"]]
+        assert len(layers) == 3
+        for layer in layers:
+            assert layer["Properties"]["CompatibleArchitectures"] == ["arm64"]
+            assert layer["Properties"]["CompatibleRuntimes"] == ["python3.13"]
+
+    def test_logs_json_without_lambdas_own_lines(
+        self, resources: dict[str, Any], logical_id: str
+    ) -> None:
+        logging = properties(resources, logical_id)["LoggingConfig"]
+        assert (logging["LogFormat"], logging["SystemLogLevel"]) == ("JSON", "WARN")
+        assert logging["ApplicationLogLevel"] == "INFO"
+        group = properties(resources, logging["LogGroup"]["Ref"])
+        assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+    def test_knows_its_own_timeout(self, resources: dict[str, Any], logical_id: str) -> None:
+        function = properties(resources, logical_id)
+        variables = function["Environment"]["Variables"]
+        assert str(function["Timeout"]) == variables["FUNCTION_TIMEOUT_SECONDS"]
+
+
+def test_an_old_event_is_not_worth_a_retry(resources: dict[str, Any]) -> None:
+    (config,) = [
+        r["Properties"] for r in resources.values() if r["Type"] == "AWS::Lambda::EventInvokeConfig"
+    ]
+    assert config["FunctionName"] == {"Ref": "Arbitrate"}
+    assert config["MaximumEventAgeInSeconds"] == 60
+    destination = config["DestinationConfig"]["OnFailure"]["Destination"]
+    assert destination == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+
+
+def rule_for(resources: dict[str, Any], source: str) -> dict[str, Any]:
+    """The rule whose pattern is about this source."""
+    (rule,) = [
+        r["Properties"]
+        for r in resources.values()
+        if r["Type"] == "AWS::Events::Rule"
+        and source in json.dumps(r["Properties"]["EventPattern"]["source"])
+    ]
+    assert isinstance(rule, dict)
+    return rule
+
+
+@pytest.mark.parametrize("source", ["eip-arbiter.node/", "aws.ec2"])
+def test_every_rule_has_the_function_for_target_and_the_dead_letter_queue(
+    resources: dict[str, Any], source: str
+) -> None:
+    (target,) = rule_for(resources, source)["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": ["Arbitrate", "Arn"]}
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+    assert 60 <= target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 300
+
+
+def test_reports_come_over_the_stacks_bus_and_ec2s_events_over_the_default_one(
+    resources: dict[str, Any],
+) -> None:
+    assert rule_for(resources, "eip-arbiter.node/")["EventBusName"] == {"Ref": "Bus"}
+    assert "EventBusName" not in rule_for(resources, "aws.ec2")
+
+
+def sample(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    "path", sorted((EVENTS / "accepted").glob("*.json")), ids=lambda path: path.stem
+)
+def test_the_rule_takes_every_accepted_sample(resources: dict[str, Any], path: Path) -> None:
+    pattern = rule_for(resources, "eip-arbiter.node/")["EventPattern"]
+    assert patterns.matches(pattern, sample(path))
+
+
+def test_the_rule_takes_what_agents_send_and_nothing_else(resources: dict[str, Any]) -> None:
+    pattern = rule_for(resources, "eip-arbiter.node/")["EventPattern"]
+    source = source_for("aws", "eu-central-1", "123456789012", "i-0aaaaaaaaaaaaaaa1")
+    event = {"source": source, "detail-type": DETAIL_TYPE}
+    assert patterns.matches(pattern, event)
+    assert not patterns.matches(pattern, event | {"detail-type": "Address Moved"})
+    assert not patterns.matches(pattern, event | {"source": "eip-arbiter.other"})
+    other = sample(EVENTS / "rejected" / "other-detail-type.json")["event"]
+    assert not patterns.matches(pattern, other)
+
+
+@pytest.mark.parametrize(
+    ("state", "taken"),
+    [
+        ("pending", False),
+        ("running", False),
+        ("stopping", True),
+        ("stopped", True),
+        ("shutting-down", True),
+        ("terminated", True),
+    ],
+)
+def test_the_rule_takes_instances_that_go_only(
+    resources: dict[str, Any], state: str, taken: bool
+) -> None:
+    pattern = rule_for(resources, "aws.ec2")["EventPattern"]
+    event = sample(EVENTS / "ec2-instance-stopping.json")
+    event["detail"]["state"] = state
+    assert patterns.matches(pattern, event) is taken
+
+
+def written(capsys: pytest.CaptureFixture[str], metric: str) -> list[dict[str, Any]]:
+    """The embedded metrics that the shipped telemetry writes for one count."""
+    PowertoolsTelemetry("the-stack").count(metric, "web")
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def alarms(resources: dict[str, Any]) -> list[dict[str, Any]]:
+    found = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+    assert found
+    return found
+
+
+def test_every_alarm_watches_a_metric_that_is_written(
+    resources: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for alarm in alarms(resources):
+        namespace = alarm["Namespace"]["Fn::Sub"].replace("${AWS::StackName}", "the-stack")
+        names = [dimension["Name"] for dimension in alarm["Dimensions"]]
+        matching = [
+            metric
+            for metric in written(capsys, alarm["MetricName"])
+            for directive in metric["_aws"]["CloudWatchMetrics"]
+            if directive["Namespace"] == namespace
+            and directive["Dimensions"] == [names]
+            and metric[names[0]] == "the-stack"
+        ]
+        assert alarm["Dimensions"] == [{"Name": "Stack", "Value": {"Ref": "AWS::StackName"}}]
+        assert alarm["MetricName"] in ALARMING
+        assert len(matching) == 1
+        # No data is the calm state: the metric is written on events only.
+        assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_the_dashboard_searches_for_metrics_that_are_written(
+    resources: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = properties(resources, "Dashboard")["DashboardBody"]["Fn::Sub"]
+    searched = re.findall(
+        r"SEARCH\('\{EipArbiter/\$\{AWS::StackName\},(\w+)\} MetricName=\\?\"(\w+)", body
+    )
+    assert len(searched) >= 4
+    for dimension, metric in searched:
+        telemetry = PowertoolsTelemetry("the-stack")
+        if metric == "RejectedReports":
+            telemetry.rejected("stale", "said")
+        else:
+            telemetry.count(metric, "web")
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        directives = [
+            d for line in found for d in line.get("_aws", {}).get("CloudWatchMetrics", [])
+        ]
+        assert [dimension] in [d["Dimensions"][0] for d in directives]
+        assert metric in [d["Metrics"][0]["Name"] for d in directives]
