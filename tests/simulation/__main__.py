@@ -1,17 +1,108 @@
-"""`python -m simulation --seeds N`."""
+"""`python -m simulation --seeds N`: many runs, what was injected, what came of it, what broke.
+
+Run from `tests/`. Exits with 1 if an invariant was broken, and shows the first such seed: its
+schedule, shrunk as far as it goes, and the timeline of that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
 import sys
-from pathlib import Path
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / part) for part in (".", "tests", "layers/contract/src", "layers/core/src", "node_agent/src")]
 import time
-from simulation.world import make_setup, run
-first=int(sys.argv[1]); n=int(sys.argv[2])
-t=time.time(); faults=0; ev=0; sim=0
-for seed in range(first, first+n):
-    setup=make_setup(seed)
-    r=run(setup, keep_timeline=n==1)
-    faults+=sum(r.injected.values()); ev+=r.events; sim+=r.simulated_seconds
-    if n==1: print("\n".join(r.timeline))
-    print(seed, setup.sizes, setup.addresses, setup.serial, len(setup.faults), dict(r.moves), f"settle {r.settle_seconds:.0f}", r.events, r.violations[:3])
-d=time.time()-t
-print(f"{faults} faults {d:.1f} s, {1000*d/faults:.1f} ms per fault, {ev} events, {sim:.0f} simulated s")
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PARTS = (".", "tests", "layers/contract/src", "layers/core/src", "node_agent/src")
+sys.path[:0] = [str(ROOT / part) for part in PARTS]
+
+from simulation import mutants  # noqa: E402 - the path comes first
+from simulation.report import Summary, write_json  # noqa: E402
+from simulation.shrink import shrink  # noqa: E402
+from simulation.world import Result, Setup, make_setup, run  # noqa: E402
+
+PROGRESS_SECONDS = 10.0
+CHUNK = 8
+SHOWN_LINES = 120
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=200, help="how many")
+    parser.add_argument("--first", type=int, default=1, help="the first one")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--json", metavar="FILE", help="write all figures there")
+    parser.add_argument("--timeline", action="store_true", help="show all that one seed does")
+    parser.add_argument("--mutants", action="store_true", help="plant bugs and see them caught")
+    parser.add_argument("--only", default="", help="mutants whose name has this in it")
+    arguments = parser.parse_args()
+    if arguments.mutants:
+        return mutants.hunt(arguments.seeds, arguments.first, arguments.jobs, arguments.only)
+    if arguments.timeline:
+        result = run(make_setup(arguments.first), keep_timeline=True)
+        print("\n".join(result.timeline))
+        print(f"violations: {result.violations or 'none'}")
+        return bool(result.violations)
+    return many(arguments.seeds, arguments.first, arguments.jobs, arguments.json)
+
+
+def many(seeds: int, first: int, jobs: int, json_path: str | None) -> int:
+    """Runs seeds and tells what came of them."""
+    began = told = time.monotonic()
+    summary = Summary()
+    for result in results(range(first, first + seeds), jobs):
+        summary.add(result)
+        if time.monotonic() - told > PROGRESS_SECONDS:
+            told = time.monotonic()
+            print(
+                f"{summary.runs} of {seeds} runs, {summary.faults} faults, "
+                f"{len(summary.failed)} with violations, {told - began:.0f} s",
+                flush=True,
+            )
+    summary.seconds = time.monotonic() - began
+    print("\n".join(summary.lines()))
+    if json_path:
+        write_json(json_path, summary.as_json())
+    if not summary.failed:
+        return 0
+    for seed, violations in sorted(summary.failed.items()):
+        print(f"seed {seed}: {violations[0]}")
+    show(make_setup(min(summary.failed)), summary.failed[min(summary.failed)])
+    return 1
+
+
+def results(seeds: range, jobs: int) -> Iterator[Result]:
+    """The results of many seeds, as they come."""
+    if jobs <= 1:
+        yield from map(one, seeds)
+        return
+    with multiprocessing.Pool(jobs) as pool:
+        yield from pool.imap_unordered(one, seeds, CHUNK)
+
+
+def one(seed: int) -> Result:
+    """One seed's result; a bug of the simulation itself is told with its seed."""
+    try:
+        return run(make_setup(seed))
+    except Exception as error:
+        raise RuntimeError(f"seed {seed} could not be run") from error
+
+
+def show(setup: Setup, violations: list[str]) -> None:
+    """The smallest schedule found that still breaks what this one broke, and its timeline."""
+    print(f"\nseed {setup.seed} broke:\n  " + "\n  ".join(violations[:5]))
+    small = shrink(setup, violations)
+    result = run(small, keep_timeline=True)
+    print(f"shrunk from {len(setup.faults)} to {len(small.faults)} faults, climate {small.climate}:")
+    for fault in small.faults:
+        print(f"  {fault}")
+    lines = [line for line in result.timeline if "stale" not in line and "R030" not in line]
+    broke_at = next((i for i, line in enumerate(lines) if "VIOLATION" in line), len(lines))
+    print("the timeline before it broke:")
+    print("\n".join(lines[max(0, broke_at - SHOWN_LINES) : broke_at + 1]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

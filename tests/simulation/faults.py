@@ -236,6 +236,18 @@ def order(world: World, cluster: SimulatedCluster, fault: Fault) -> Callable[[],
     return None
 
 
+def pause(world: World, cluster: SimulatedCluster, fault: Fault) -> Callable[[], None] | None:
+    """An operator pauses the cluster and resumes it later."""
+    world.operator_pause(cluster)
+    return lambda: world.operator_resume(cluster)
+
+
+def acknowledge(world: World, cluster: SimulatedCluster, fault: Fault) -> Callable[[], None] | None:
+    """An operator clears the flap brake."""
+    world.operator_acknowledge(cluster)
+    return None
+
+
 def drift(world: World, cluster: SimulatedCluster, fault: Fault) -> Callable[[], None] | None:
     """Somebody takes the address off by hand, or puts it elsewhere."""
     world.meddle(cluster, cluster.node(fault), takes_off=fault.amount < 0.5)  # noqa: PLR2004
@@ -268,6 +280,8 @@ KINDS: dict[str, tuple[float, tuple[float, float], Act]] = {
     "node_clock": (2, (0.0, 0.0), node_clock),
     "arbiter_clock": (2, (5.0, 60.0), arbiter_clock),
     "order": (6, (0.0, 0.0), order),
+    "pause": (2, (5.0, 60.0), pause),
+    "acknowledge": (1, (0.0, 0.0), acknowledge),
     "drift": (2, (0.0, 0.0), drift),
     "event_loss": (3, (5.0, 40.0), _weather("event_loss", 0.1, 0.6)),
     "event_late": (2, (5.0, 40.0), _weather("event_late", 0.1, 0.5)),

@@ -129,6 +129,14 @@ def i3_landed_by_grant(watch: Watch, landing: Landing) -> str | None:
     return None
 
 
+def i4_paused(watch: Watch, before: Snapshot, old: Address, after: Address) -> str | None:
+    """Nothing is granted while an operator has the cluster paused, orders excepted."""
+    since = watch.paused_from.get(before.cluster_id)
+    if since is None or _is_ordered(old, after.holder):
+        return None
+    return f"{after.rule} granted {after.resource}, paused {watch.now - since:.1f} s ago"
+
+
 def move_in_time(watch: Watch, invocation: Invocation, allocation_id: str) -> str | None:
     """AssociateAddress is called only while the deadline of what was read covers the call.
 

@@ -142,6 +142,15 @@ class MemoryStore:
             and known.changed_at_ms == granted.changed_at_ms
         )
 
+    def pause(self, snapshot: Snapshot, until_ms: int) -> Committed | LostRace:
+        """Writes until when the cluster is paused, if the version still holds."""
+        now = self._clusters.get(snapshot.cluster_id)
+        if now is None or now.version != snapshot.version:
+            return LostRace()
+        after = replace(now, version=now.version + 1, paused_until_ms=until_ms)
+        self._clusters[snapshot.cluster_id] = after
+        return Committed(after)
+
     def append_history(self, entry: HistoryEntry) -> None:
         """Adds a line; a repeated step keeps its first one."""
         key = (entry.cluster_id, entry.at_ms, entry.resource, entry.term, entry.kind)
@@ -158,6 +167,7 @@ class MemoryStore:
             before.version,
             {**before.nodes, node.instance_id: node},
             before.addresses,
+            before.paused_until_ms,
         )
         self._clusters[before.cluster_id] = after
         return after
@@ -168,6 +178,7 @@ class MemoryStore:
             before.version + 1,
             before.nodes,
             {**before.addresses, address.resource: address},
+            before.paused_until_ms,
         )
         self._clusters[before.cluster_id] = after
         return Committed(after)

@@ -98,6 +98,7 @@ class PacemakerCluster:
         self._loop, self._rng, self._run, self._alert = loop, rng, run, alert
         self.names = [f"n{number}" for number in range(1, size + 1)]
         self.peers = {n: Peer(n, i, resources) for i, n in enumerate(self.names, 1)}
+        self._order = dict(zip(self.names, rng.sample(range(size), size), strict=True))
         self._strict = stops_without_quorum and size >= REAL_QUORUM_SIZE
         self.corosync = Corosync(
             loop,
@@ -209,12 +210,15 @@ class PacemakerCluster:
         wanted_on, banned_on = self._wanted(side, resource)
         lost_quorum = self._strict and not self.quorate(side)
         members = []
+        copies = sum(peer.resources[resource].role == "Started" for peer in peers)
         for peer in peers:
             here = peer.resources[resource]
+            # Of several copies Pacemaker keeps one by the order of nodes, whoever was first.
+            since = here.since if copies < 2 else float(self._order[peer.name])  # noqa: PLR2004
             banned = (resource, peer.name) in side.cib.failures or peer.name == banned_on
             members.append(
                 PlanMember(
-                    peer.name, here.role, here.since, banned or lost_quorum, peer.leaving
+                    peer.name, here.role, since, banned or lost_quorum, peer.leaving
                 )
             )
             if here.busy and here.role == "Stopped":

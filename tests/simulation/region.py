@@ -306,6 +306,10 @@ class Ports(_Steps):
 
         return self._dynamodb(act)
 
+    def pause(self, snapshot: Snapshot, until_ms: int) -> Committed | LostRace:
+        """Passed on."""
+        return self._dynamodb(lambda: self._region.store.pause(snapshot, until_ms))
+
     def append_history(self, entry: HistoryEntry) -> None:
         """Passed on."""
         self._dynamodb(lambda: self._region.store.append_history(entry))

@@ -17,6 +17,7 @@ from eip_arbiter.ports import Recorded
 from eip_contract.report import NodeReport
 
 from simulation.ec2 import Landing
+from simulation.pacemaker import OPERATION_SECONDS
 
 if TYPE_CHECKING:
     from simulation.faults import Fault
@@ -70,6 +71,7 @@ class Watch:
     orders: list[AcceptedOrder] = field(default_factory=list)
     asked_orders: dict[tuple[str, str, str], float] = field(default_factory=dict)
     told_going: dict[str, float] = field(default_factory=dict)
+    paused_from: dict[str, float] = field(default_factory=dict)
     clock_jumps: list[tuple[float, float]] = field(default_factory=list)
     disturbed: dict[str, float] = field(default_factory=dict)
     region_disturbed_at: float = NEVER
@@ -115,6 +117,7 @@ class Watch:
         if after.holder is not None:
             self.check(invariants.i2_answering_holder, before, old, after)
             self.check(invariants.i2_undisturbed_holder, before, old, after)
+            self.check(invariants.i4_paused, before, old, after)
             self.check(invariants.i3_evidence, before, old, after)
             self._note_grant(before.cluster_id, old, after)
         self.grants[key] = Grant(self.now, after.holder, old, after)
@@ -124,7 +127,8 @@ class Watch:
         changed = "" if after.holder != old.holder else " (same holder)"
         result.moves[after.rule + changed] += 1
         started = self.starts.get((after.holder or "", after.resource))
-        if not changed and started is not None and after.rule != "R020":
+        waits = started is not None and self.now - started < OPERATION_SECONDS
+        if not changed and waits and started is not None and after.rule != "R020":
             result.claim_to_grant.append(self.now - started)
 
     def settled(self, snapshot: Snapshot, address: Address) -> None:
@@ -144,7 +148,8 @@ class Watch:
         after = landing.after.interface_id if landing.after else None
         if before != after:
             grant = self._grant(landing)
-            self.moves.append((self.now, grant.after.rule if grant else "none", landing))
+            at = grant.at if grant else self.now
+            self.moves.append((at, grant.after.rule if grant else "none", landing))
 
     def _grant(self, landing: Landing) -> Grant | None:
         cluster_id, address = self.world.region.ec2.addresses[landing.allocation_id]
@@ -195,6 +200,15 @@ class Watch:
                 outcome == "moved",
             )
             self.orders.append(accepted)
+
+    def paused(self, cluster: SimulatedCluster, answer: Any) -> None:
+        """An operator was answered that a cluster is paused."""
+        if isinstance(answer, dict) and answer.get("outcome") == "paused":
+            self.paused_from[cluster.cluster_id] = self.now
+
+    def resumed(self, cluster: SimulatedCluster) -> None:
+        """An operator asks to resume a cluster."""
+        self.paused_from.pop(cluster.cluster_id, None)
 
     def clock_error(self, since: float) -> float:
         """By how much the arbiter's clock may have misjudged a duration that began then."""

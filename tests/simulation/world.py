@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,6 +174,9 @@ class World:
         self.tell("CALM: all faults are over")
         self.weather.clear()
         for cluster in self.clusters:
+            snapshot = self.region.store.read(cluster.cluster_id)
+            if snapshot and snapshot.paused_until_ms:
+                self.operator_resume(cluster)
             cluster.pacemaker.corosync.heal()
             for node in cluster.nodes:
                 node.cuts_from_aws = 0
@@ -212,6 +216,39 @@ class World:
             self.watch.ordered(cluster, node, resource, number, answer)
 
         arbiter = self.region.arbiter
+        self.region.call(lambda: operations.operate(arbiter, payload, number), answered)
+
+    def operator_pause(self, cluster: SimulatedCluster) -> None:
+        """An operator pauses a cluster for long; what is answered counts."""
+        payload = {"verb": "pause", "cluster": cluster.cluster_id, "minutes": 60}
+
+        def answered(answer: Any) -> None:
+            self.tell(f"operator: {payload} -> {answer}")
+            self.watch.paused(cluster, answer)
+
+        self._operate(payload, answered)
+
+    def operator_resume(self, cluster: SimulatedCluster) -> None:
+        """An operator resumes a cluster, and asks again until that is done."""
+        payload = {"verb": "resume", "cluster": cluster.cluster_id}
+        self.watch.resumed(cluster)
+
+        def answered(answer: Any) -> None:
+            self.tell(f"operator: {payload} -> {answer}")
+            snapshot = self.region.store.read(cluster.cluster_id)
+            if snapshot and snapshot.paused_until_ms:
+                self.loop.at(1.0, lambda: self._operate(payload, answered))
+
+        self._operate(payload, answered)
+
+    def operator_acknowledge(self, cluster: SimulatedCluster) -> None:
+        """An operator has seen that an address flaps."""
+        resource = self.rng.choice(cluster.nodes[0].resources)
+        payload = {"verb": "acknowledge", "cluster": cluster.cluster_id, "resource": resource}
+        self._operate(payload, lambda answer: self.tell(f"operator: {payload} -> {answer}"))
+
+    def _operate(self, payload: dict[str, Any], answered: Callable[[Any], None]) -> None:
+        arbiter, number = self.region.arbiter, f"request-{self.loop.events}"
         self.region.call(lambda: operations.operate(arbiter, payload, number), answered)
 
     def meddle(self, cluster: SimulatedCluster, node: Node, *, takes_off: bool) -> None:
