@@ -30,7 +30,7 @@ def quiet(_sentence: str, **_fields: object) -> None:
 
 
 def at(now: float, **changes: Any) -> Sight:
-    refused = with_view(start_failed=frozenset({"eip"}))
+    refused = with_view(failed_here=frozenset({"eip"}))
     base = sight(status=status(PEER), status_at=now, words={"eip": Word("stopped", 0.0)})
     changes = {"pacemaker": refused, "pacemaker_at": now, "now": now, **changes}
     return dataclasses.replace(base, **changes)
@@ -99,6 +99,19 @@ def test_an_order_moves_the_outermost_resource_once_and_clears_when_it_is_here()
     orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
     assert pacemaker.asked[1:] == ["--clear --resource group"]
     assert orders.progress.state == "done"
+
+
+def test_an_order_that_pacemaker_forgot_at_a_join_is_asked_for_again() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    now = ordered().now
+    orders.step(ordered(), 1_000)
+    orders.step(ordered(now=now + 29.0), 1_000)
+    apart: dict[str, Any] = {"links": {2: False}, "now": now + 31.0}
+    orders.step(ordered(**apart), 1_000)
+    assert len(pacemaker.asked) == 1
+    orders.step(ordered(now=now + 31.0), 1_000)
+    assert len(pacemaker.asked) == 2
 
 
 def test_an_order_that_is_withdrawn_leaves_no_ban_but_never_disturbs_a_start() -> None:

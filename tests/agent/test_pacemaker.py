@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,29 @@ def test_quorum_and_the_dc_are_read() -> None:
 def test_a_failed_start_is_this_nodes_only() -> None:
     view = sample("api_outage_both_failed", "n1")
     other = parse_crm_mon((SAMPLES / "api_outage_both_failed.n1.xml").read_text(), "n9", ["eip"])
-    assert (view.start_failed, other.state) == (frozenset({"eip"}), "unknown")
-    assert sample("failed_stop_blocked", "n1").start_failed == frozenset()
+    assert (view.failed_here, other.state) == (frozenset({"eip"}), "unknown")
+    assert sample("failed_stop_blocked", "n1").failed_here == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("key", "failed"),
+    [
+        ("eip_start_0", {"eip"}),
+        ("eip_monitor_10000", {"eip"}),
+        ("eip:0_monitor_10000", {"eip"}),
+        ("my_eip_start_0", {"my_eip"}),
+        ("eip_stop_0", set()),
+    ],
+)
+def test_a_failed_start_or_monitor_is_told_by_its_operations_key(
+    key: str, failed: set[str]
+) -> None:
+    text = (SAMPLES / "api_outage_both_failed.n1.xml").read_text()
+    one = f'<failures><failure op_key="{key}" node="n1" exitstatus="x" exitreason=""/></failures>'
+    view = parse_crm_mon(
+        re.sub(r"<failures>.*</failures>", one, text, flags=re.DOTALL), "n1", ["eip"]
+    )
+    assert view.failed_here == failed
 
 
 def test_a_resource_that_failed_there_does_not_run_there_unharmed() -> None:

@@ -95,7 +95,7 @@ def started(**changes: Any) -> Sight:
 LATER_TERM = status(PEER, term=4)
 ORDERED = status(PEER, term=4, order_target=PEER, order_id="o1", order_until_ms=2_000)
 ABSENT: dict[str, Any] = {"absent_reads": {"eip": 2}}
-UNREADABLE: dict[str, Any] = {"status_trouble": "timeout: x"}
+UNREADABLE: dict[str, Any] = {"status_trouble": "timeout: x", "status_at": 80.5}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,7 @@ UNREADABLE: dict[str, Any] = {"status_trouble": "timeout: x"}
         ({"status": None, "status_at": NEVER}, "unknown"),
         ({**UNREADABLE}, "unknown"),
         ({**ABSENT}, "holds"),
+        ({**ABSENT, "status_trouble": "one failed read"}, "holds"),
         ({**ABSENT, **UNREADABLE}, "lost"),
         ({"absent_reads": {"eip": 1}, **UNREADABLE}, "unknown"),
         ({**ABSENT, "status_at": 80.5}, "lost"),
@@ -161,5 +162,5 @@ def test_a_refused_start_is_forgotten_only_once_its_reason_is_gone(
 def test_a_failure_that_pacemaker_no_longer_shows_needs_no_clean_up() -> None:
     assert failure_is_gone(sight(), "eip", since=80.0)
     assert not failure_is_gone(sight(), "eip", since=90.0)
-    shown = with_view(start_failed=frozenset({"eip"}))
+    shown = with_view(failed_here=frozenset({"eip"}))
     assert not failure_is_gone(sight(pacemaker=shown), "eip", since=80.0)

@@ -341,6 +341,13 @@ class TestR072SplitBrain:
         cluster = snapshot(dead(1, silent_ms=5_000), claiming(2, ago_ms=10), at=at)
         assert kept(decided(cluster)) == "R999"
 
+    def test_a_late_heartbeat_of_a_holder_that_died_takes_nothing_back(self) -> None:
+        # It believed that it held the address, so it awaited nothing.
+        at = address(holder=N2, term=8, changed_at_ms=NOW - 20_000)
+        late = holding(1, ago_ms=100)
+        silent = dead(2, silent_ms=15_000)
+        assert kept(decided(snapshot(late, silent, at=at))) == "R999"
+
     def test_the_challenge_is_closed_when_nobody_challenges_any_more(self) -> None:
         decision = decided(snapshot(at=address(refusal=Refusal(N2, NOW - 9_000))))
         assert isinstance(decision, Note)

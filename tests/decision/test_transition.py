@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from builders import N1, N2, NOW, POLICY, address, claiming, dead, decided, snapshot
-
 from eip_arbiter.decision.outcome import Grant, Note, Release, ReportSeen
 from eip_arbiter.decision.snapshot import Phase, Refusal
 from eip_arbiter.decision.transition import InvariantViolatedError, apply, settle

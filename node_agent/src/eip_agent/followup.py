@@ -16,7 +16,7 @@ from eip_contract.report import OrderProgress
 
 from eip_agent.memory import read_json, replace_file
 from eip_agent.verdicts import clean_up_reason, failure_is_gone
-from eip_agent.view import resource_state
+from eip_agent.view import NEVER, lost_peers, resource_state
 
 if TYPE_CHECKING:
     from eip_contract.state_item import AddressStatus
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _STABLE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 300.0
+_ASK_AGAIN_SECONDS = 30.0
 _LIFETIME = "PT1M"
 _DETAIL_CHARACTERS = 120
 
@@ -106,6 +107,7 @@ class Orders:
     def __init__(self, run: Run, say: Say) -> None:
         self._run, self._say = run, say
         self._moved_top = ""
+        self._asked_at = NEVER
         self.progress: OrderProgress | None = None
 
     def step(self, s: Sight, now_epoch_ms: int) -> bool:
@@ -133,13 +135,21 @@ class Orders:
         state = "" if self.progress is None else self.progress.state
         if state in ("seen", "moving") and resource_state(s, resource) == "started":
             self._tell(order_id, "done", self._clear() or "it is started here", resource)
-        elif state == "seen" and s.pacemaker.state == "online":
+        elif state == "seen" or self._is_forgotten(s, resource, state):
+            if s.pacemaker.state != "online":
+                return
+            self._asked_at = s.now
             self._moved_top = s.pacemaker.tops.get(resource, resource)
             # Without --force an infinite stickiness would keep the resource where it is.
             where = ["--resource", self._moved_top, "--node", s.node_name]
             trouble = self._run(["--move", *where, "--lifetime", _LIFETIME, "--force"])
             state = "failed" if trouble else "moving"
             self._tell(order_id, state, trouble or "Pacemaker was asked to move it", resource)
+
+    def _is_forgotten(self, s: Sight, resource: str, state: str) -> bool:
+        """Whether Pacemaker has not followed for long: a join may have dropped its constraint."""
+        waiting = state == "moving" and resource_state(s, resource) == "stopped"
+        return waiting and not lost_peers(s) and s.now - self._asked_at >= _ASK_AGAIN_SECONDS
 
     def _clear(self) -> str:
         """Takes back the constraints of a move, which would keep other nodes from taking over."""

@@ -129,8 +129,10 @@ class Operations:
         verdict = monitor_verdict(s, resource, int(time.time() * 1000), lag)
         if verdict.outcome == "lost":
             # The resource agent now says "not running", so Pacemaker takes it for stopped here.
+            # With migration-threshold=1 that failure would keep the node from ever taking over.
             self._say("The address is lost", resource=resource, reason=verdict.reason)
             self._board.set_word(resource, Word("stopped", time.monotonic()))
+            self._clean_up.note(resource, time.monotonic())
         return dataclasses.asdict(verdict)
 
     def _describe(self) -> Mapping[str, Any]:

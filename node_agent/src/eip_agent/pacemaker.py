@@ -6,6 +6,7 @@ Pure parsing: no process is run here. Pacemaker's former role names are mapped i
 from __future__ import annotations
 
 import dataclasses
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ RC_DISCONNECTED = 102
 
 _RC_PENDING = 193
 """The `rc` that Pacemaker shows for an operation which is under way."""
+
+_FAILED = re.compile(r"(?P<resource>[^:]+?)(?::[0-9]+)?_(?:start|monitor)_[0-9]+\Z")
+"""The key of an operation, `eip_monitor_10000`; a clone's instance is `eip:0`."""
 
 _CURRENT_ROLES = {"Master": "Promoted", "Slave": "Unpromoted"}
 _STATES = {
@@ -33,7 +37,7 @@ class PacemakerView:
 
     `lost` are nodes that went without a word, `left` those that said goodbye. `roles` has a report
     state for each watched resource on this node, `running_on` the nodes where it runs unharmed,
-    `tops` the outermost group or clone around it, `start_failed` those whose start failed here.
+    `tops` the outermost group or clone around it, `failed_here` those that failed here.
     """
 
     state: str = "unknown"
@@ -46,7 +50,7 @@ class PacemakerView:
     roles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     running_on: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
     tops: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    start_failed: frozenset[str] = frozenset()
+    failed_here: frozenset[str] = frozenset()
     failing: tuple[str, ...] = ()
 
 
@@ -76,10 +80,11 @@ def parse_crm_mon(text: str, node_name: str, watched: Iterable[str]) -> Pacemake
             for name, node in nodes.items()
             if node.get("id", "").isdigit()
         },
-        start_failed=frozenset(
-            failure.get("op_key", "")[: -len("_start_0")].split(":")[0]
+        failed_here=frozenset(
+            failed["resource"]
             for failure in root.iterfind("failures/failure")
-            if failure.get("node") == node_name and failure.get("op_key", "").endswith("_start_0")
+            if failure.get("node") == node_name
+            and (failed := _FAILED.match(failure.get("op_key", "")))
         ),
         failing=("Pacemaker node health is red",)
         if nodes[node_name].get("health") == "red"

@@ -93,7 +93,8 @@ def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: flo
     metadata service saying twice that the address is not here while the table cannot be read.
     """
     word, address = s.words[resource], s.address(resource)
-    readable = s.now - s.status_at < READABLE_SECONDS and not s.status_trouble
+    # One failed read since does not make a young status less true.
+    readable = s.now - s.status_at < READABLE_SECONDS
     if address is not None and address.holder is not None and s.status_at > word.at:
         if address.holder == s.instance_id:
             if readable:
@@ -133,10 +134,10 @@ def clean_up_reason(s: Sight, resource: str) -> str:
 
 
 def failure_is_gone(s: Sight, resource: str, since: float) -> bool:
-    """Whether Pacemaker, looked at well after `since`, remembers no failed start here."""
+    """Whether Pacemaker, looked at well after `since`, remembers no failure here."""
     settled = s.pacemaker_at > since + SETTLING_SECONDS
     known = s.pacemaker.state in ("online", "standby")
-    return settled and known and resource not in s.pacemaker.start_failed
+    return settled and known and resource not in s.pacemaker.failed_here
 
 
 def _held_by(s: Sight, address: AddressStatus) -> str:

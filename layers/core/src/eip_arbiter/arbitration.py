@@ -90,9 +90,6 @@ class Arbiter:
             if not decision.calm:
                 self.telemetry.kept(decision.rule, decision.sentence, **_fields(snapshot, address))
             return snapshot
-        if isinstance(decision, Resume):
-            self.telemetry.decided(decision.rule, decision.sentence, **_fields(snapshot, address))
-            return self._move(snapshot, resource, decision.sentence)
         return self._commit(snapshot, address, decision)
 
     def _commit(self, snapshot: Snapshot, address: Address, change: Change) -> Snapshot:
@@ -107,7 +104,9 @@ class Arbiter:
             return snapshot
         self.telemetry.decided(change.rule, change.sentence, **fields)
         if not isinstance(change, Note):
-            return self._move(outcome.snapshot, address.resource, change.sentence)
+            # A resumed move may have got as far as EC2 before.
+            look = isinstance(change, Resume)
+            return self._move(outcome.snapshot, address.resource, change.sentence, look=look)
         if change.refusal and change.refusal != address.refusal:
             self.telemetry.count("SplitBrain", snapshot.cluster_id)
         self._tell_history(
@@ -119,13 +118,13 @@ class Arbiter:
         )
         return outcome.snapshot
 
-    def _move(self, snapshot: Snapshot, resource: str, sentence: str) -> Snapshot:
+    def _move(self, snapshot: Snapshot, resource: str, sentence: str, *, look: bool) -> Snapshot:
         """Makes EC2 agree with the grant in force, then writes that it does."""
         address = snapshot.addresses[resource]
         fields = _fields(snapshot, address)
         started_ms = self.clock()
         try:
-            placed = self._place(snapshot, address)
+            placed = self._place(snapshot, address, look=look)
         except MoveFailedError as error:
             self.telemetry.count("MoveFailed", snapshot.cluster_id)
             self.telemetry.failed(
@@ -161,10 +160,11 @@ class Arbiter:
         )
         return outcome.snapshot
 
-    def _place(self, snapshot: Snapshot, address: Address) -> Association | None:
-        """The EC2 calls of a move; what EC2 already agrees with is not called again."""
+    def _place(self, snapshot: Snapshot, address: Address, *, look: bool) -> Association | None:
+        """The EC2 calls of a move; with `look`, one that EC2 agrees with already is not made."""
         if address.holder is None:
             if address.association_id:
+                self._check_time_left(address)
                 self.elastic_ips.disassociate(address.association_id)
             return None
         node = snapshot.nodes[address.holder]
@@ -174,19 +174,25 @@ class Arbiter:
                 f"{node.name} has no private address number {address.private_ip_index}",
             )
         private_ip = node.private_ips[address.private_ip_index]
-        resumed = self.clock() >= address.deadline_ms
-        if resumed or address.interface_id == node.interface_id:
-            # Somebody may have been here before: look first, since EC2 may charge a remap.
+        if look or address.interface_id == node.interface_id:
+            # It may be there already, and EC2 may charge a remap.
             found = self.elastic_ips.locate(address.allocation_id)
-            there = (node.interface_id, private_ip)
-            if found and (found.interface_id, found.private_ip) == there:
+            if found and (found.interface_id, found.private_ip) == (node.interface_id, private_ip):
                 return found
-        elif self.clock() + self.policy.ec2_call_ms > address.deadline_ms:
-            raise MoveFailedError("DeadlineTooNear", "the time left does not cover the call")
+        self._check_time_left(address)
         association_id = self.elastic_ips.associate(
             address.allocation_id, node.interface_id, private_ip
         )
         return Association(association_id, node.interface_id, private_ip)
+
+    def _check_time_left(self, address: Address) -> None:
+        """Right before a call that changes EC2: an invocation that stalled must not act late.
+
+        Raises:
+            MoveFailedError: somebody else may be on it before the call would end.
+        """
+        if self.clock() + self.policy.ec2_call_ms > address.deadline_ms:
+            raise MoveFailedError("DeadlineTooNear", "the time left does not cover the call")
 
     def _register(self, report: NodeReport) -> None:
         found = self.inventory.node(report.instance_id)

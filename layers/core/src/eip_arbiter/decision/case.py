@@ -41,18 +41,26 @@ class Case:
     def claimants(self) -> tuple[Node, ...]:
         """Other nodes than the holder that freshly claim the address, the best one first.
 
-        A claim from before the grant in force is not against it: the last word of a holder that
-        just lost the address would look like a split-brain.
+        A claim against a holder is from after the grant in force, and from a node that knows that
+        it does not hold the address. Otherwise the last word of a holder that died, even one that
+        EventBridge delivers late, would look like a split-brain, or take the address back.
         """
         claiming = [
             node
             for node in self.snapshot.nodes.values()
             if node.instance_id != self.address.holder
             and self.claims(node)
-            and node.report is not None
-            and node.report.received_at_ms > self.address.changed_at_ms
+            and (self.address.holder is None or self._is_against_the_grant(node))
         ]
         return tuple(sorted(claiming, key=self._rank))
+
+    def _is_against_the_grant(self, node: Node) -> bool:
+        report = node.report
+        return (
+            report is not None
+            and self.address.resource in report.awaiting
+            and report.received_at_ms > self.address.changed_at_ms
+        )
 
     @cached_property
     def claimant(self) -> Node | None:

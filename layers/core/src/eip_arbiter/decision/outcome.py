@@ -57,14 +57,15 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A move that nobody finished is carried on under its own term."""
+    """A move that nobody finished is carried on under its own term, by whoever commits this."""
 
     rule: str
     sentence: str
+    rested_on: tuple[ReportSeen, ...] = ()
 
 
 Decision = Keep | Note | Grant | Release | Resume
 """A decision about one address."""
 
-Change = Note | Grant | Release
+Change = Note | Grant | Release | Resume
 """A decision that has to be committed before anything is done."""

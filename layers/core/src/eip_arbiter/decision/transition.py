@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from eip_arbiter.decision.outcome import Change, Grant, Note, Release
+from eip_arbiter.decision.outcome import Change, Grant, Note, Release, Resume
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Address, Phase
 
@@ -37,10 +37,13 @@ def apply(address: Address, change: Change, policy: Policy, now_ms: int) -> Addr
 def _next(address: Address, change: Change, policy: Policy, now_ms: int) -> Address:
     if isinstance(change, Note):
         return replace(address, refusal=change.refusal, order=change.order)
+    deadline_ms = now_ms + policy.move_ms
+    if isinstance(change, Resume):
+        return replace(address, deadline_ms=deadline_ms)
     moving = replace(
         address,
         phase=Phase.MOVING,
-        deadline_ms=now_ms + policy.move_ms,
+        deadline_ms=deadline_ms,
         changed_at_ms=now_ms,
         rule=change.rule,
         refusal=None,
