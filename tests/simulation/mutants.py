@@ -315,7 +315,7 @@ def call_before_commit() -> list[Patch]:
 def settled_without_the_call() -> list[Patch]:
     """A grant settles although EC2 was never asked."""
 
-    def place(self: Arbiter, snapshot: Snapshot, address: Address) -> Association | None:
+    def place(self: Arbiter, snapshot: Snapshot, address: Address, **how: Any) -> Any:
         if address.holder is None:
             return None
         node = snapshot.nodes[address.holder]
@@ -329,9 +329,9 @@ def failure_taken_for_success() -> list[Patch]:
     """What EC2 refused is settled as if it were done."""
     original = Arbiter._place  # noqa: SLF001
 
-    def place(self: Arbiter, snapshot: Snapshot, address: Address) -> Association | None:
+    def place(self: Arbiter, snapshot: Snapshot, address: Address, **how: Any) -> Any:
         try:
-            return original(self, snapshot, address)
+            return original(self, snapshot, address, **how)
         except MoveFailedError:
             node = snapshot.nodes[address.holder or ""]
             return Association("", node.interface_id, node.private_ips[0])
@@ -343,7 +343,7 @@ def failure_taken_for_success() -> list[Patch]:
 def no_deadline_check() -> list[Patch]:
     """A stalled invocation calls EC2 however late it is."""
 
-    def place(self: Arbiter, snapshot: Snapshot, address: Address) -> Association | None:
+    def place(self: Arbiter, snapshot: Snapshot, address: Address, **how: Any) -> Any:
         if address.holder is None:
             if address.association_id:
                 self.elastic_ips.disassociate(address.association_id)
@@ -361,9 +361,9 @@ def disassociated_by_address() -> list[Patch]:
     """A release takes off whatever association the address has when the call is made."""
     original = Arbiter._place  # noqa: SLF001
 
-    def place(self: Arbiter, snapshot: Snapshot, address: Address) -> Association | None:
+    def place(self: Arbiter, snapshot: Snapshot, address: Address, **how: Any) -> Any:
         if address.holder is not None:
-            return original(self, snapshot, address)
+            return original(self, snapshot, address, **how)
         found = self.elastic_ips.locate(address.allocation_id)
         if found:
             self.elastic_ips.disassociate(found.association_id)
@@ -377,10 +377,10 @@ def disassociated_first() -> list[Patch]:
     """A move takes the address off its old node before it puts it on the new one."""
     original = Arbiter._place  # noqa: SLF001
 
-    def place(self: Arbiter, snapshot: Snapshot, address: Address) -> Association | None:
+    def place(self: Arbiter, snapshot: Snapshot, address: Address, **how: Any) -> Any:
         if address.holder is not None and address.association_id:
             self.elastic_ips.disassociate(address.association_id)
-        return original(self, snapshot, address)
+        return original(self, snapshot, address, **how)
 
     return [(Arbiter, "_place", place)]
 
@@ -402,8 +402,8 @@ def all_addresses_on_the_first_private_address() -> list[Patch]:
     """Each address goes to the node's primary private address."""
     original = Arbiter._place  # noqa: SLF001
 
-    def place(self: Arbiter, snapshot: Snapshot, address: Address) -> Association | None:
-        return original(self, snapshot, dataclasses.replace(address, private_ip_index=0))
+    def place(self: Arbiter, snapshot: Snapshot, address: Address, **how: Any) -> Any:
+        return original(self, snapshot, dataclasses.replace(address, private_ip_index=0), **how)
 
     return [(Arbiter, "_place", place)]
 

@@ -158,7 +158,10 @@ class Node:
         if "--cleanup" in arguments:
             self.cluster.clean_up(self.peer, resource, arguments[arguments.index("--node") + 1])
         elif "--move" in arguments:
-            self.cluster.move(self.peer, resource, arguments[arguments.index("--node") + 1])
+            lifetime = arguments[arguments.index("--lifetime") + 1]
+            seconds = 60.0 * int(lifetime.removeprefix("PT").removesuffix("M"))
+            target = arguments[arguments.index("--node") + 1]
+            self.cluster.move(self.peer, resource, target, seconds)
         else:
             self.cluster.clear(self.peer, resource)
         return ""

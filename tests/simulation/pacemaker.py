@@ -21,7 +21,6 @@ from simulation.corosync import Corosync
 DC_DEADTIME_SECONDS = 2.0
 MONITOR_SECONDS = 10.0
 OPERATION_SECONDS = 20.0
-CONSTRAINT_SECONDS = 300.0
 REAL_QUORUM_SIZE = 3
 
 Run = Callable[["Peer", str, str, float, Callable[[int], None]], None]
@@ -305,11 +304,15 @@ class PacemakerCluster:
         peer.side.cib.failures.pop((resource, node), None)
         self.schedule(peer.side)
 
-    def move(self, peer: Peer, resource: str, node: str) -> None:
+    def move(self, peer: Peer, resource: str, node: str, seconds: float) -> None:
         """`crm_resource --move --force` with a lifetime: prefers a node and bans the present one."""
-        active = [n for n in peer.side.members if self.peers[n].resources[resource].role != "Stopped"]
+        active = [
+            name
+            for name in peer.side.members
+            if self.peers[name].resources[resource].role != "Stopped"
+        ]
         banned = active[0] if active and active[0] != node else None
-        until = self._loop.now + CONSTRAINT_SECONDS
+        until = self._loop.now + seconds
         peer.side.cib.wanted[resource] = (node, banned, until)
         peer.side.cib.epoch += 1
         self.schedule(peer.side)
@@ -328,7 +331,7 @@ class PacemakerCluster:
             return PacemakerView(state="unknown")
         side = peer.side
         lost = frozenset(n for n in self.names if n not in side.members and n not in side.cib.left)
-        roles, running_on, start_failed = {}, {}, set()
+        roles, running_on, failed_here = {}, {}, set()
         for resource, here in peer.resources.items():
             roles[resource] = _state(here)
             running_on[resource] = frozenset(
@@ -337,8 +340,8 @@ class PacemakerCluster:
                 if _state(self.peers[name].resources[resource]) == "started"
                 and not (peer.pending and name != peer.name)
             )
-            if side.cib.failures.get((resource, peer.name)) == "start":
-                start_failed.add(resource)
+            if (resource, peer.name) in side.cib.failures:
+                failed_here.add(resource)
         return PacemakerView(
             state="pending" if peer.pending else "online",
             dc=side.dc,
@@ -350,7 +353,7 @@ class PacemakerCluster:
             roles=roles,
             running_on=running_on,
             tops={resource: resource for resource in peer.resources},
-            start_failed=frozenset(start_failed),
+            failed_here=frozenset(failed_here),
         )
 
     def quorum_mode(self) -> str:

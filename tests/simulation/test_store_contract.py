@@ -1,0 +1,458 @@
+"""One suite for both stores: what the memory store promises is what DynamoDB does.
+
+The simulation rests on the memory store; here it is held to the shipped store on the embedded AWS.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import builders
+import pytest
+from eip_arbiter.decision.outcome import ReportSeen
+from eip_arbiter.decision.snapshot import Address, Order, Phase, Refusal, Snapshot
+from eip_arbiter.dynamodb_store import DynamoDbStore
+from eip_arbiter.ports import (
+    Committed,
+    HistoryEntry,
+    LostRace,
+    Recorded,
+    StaleReport,
+    Store,
+    Unregistered,
+)
+from eip_contract.report import NodeReport
+from eip_contract.state_item import (
+    STATE_SORT_KEY,
+    ClusterStatus,
+    cluster_partition_key,
+    read_status,
+)
+
+from lab.embedded.cloud import EmbeddedAws
+from simulation.memory_store import MemoryStore
+
+ROOT = Path(__file__).parents[2]
+NOW = builders.NOW
+
+
+@dataclass
+class Subject:
+    """A store under test, how to read what nodes read, and how to let several act at once."""
+
+    store: Store
+    status: Callable[[str], ClusterStatus | None]
+    at_once: Callable[[list[Callable[[], Any]]], None]
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+    with EmbeddedAws(ROOT / "template.yaml", work_dir=tmp_path_factory.mktemp("aws")) as running:
+        yield running
+
+
+def in_dynamodb(aws: EmbeddedAws) -> Subject:
+    client, table = aws.client("dynamodb", "contract"), aws.outputs["TableName"]
+
+    def status(cluster_id: str) -> ClusterStatus | None:
+        key = {"pk": {"S": cluster_partition_key(cluster_id)}, "sk": {"S": STATE_SORT_KEY}}
+        item = client.get_item(TableName=table, Key=key).get("Item")
+        return read_status(item) if item else None
+
+    def at_once(works: list[Callable[[], Any]]) -> None:
+        threads = [threading.Thread(target=work) for work in works]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+
+    return Subject(DynamoDbStore(client, table), status, at_once)
+
+
+def in_memory() -> Subject:
+    store = MemoryStore()
+
+    def one_by_one(works: list[Callable[[], Any]]) -> None:
+        # Each call of it is one step, so any order of them is what a race can be.
+        for work in works:
+            work()
+
+    return Subject(store, store.status, one_by_one)
+
+
+@pytest.fixture(params=["memory", "DynamoDB"])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    if request.param == "memory":
+        return in_memory()
+    return in_dynamodb(request.getfixturevalue("aws"))
+
+
+@pytest.fixture
+def cluster_id(request: pytest.FixtureRequest) -> str:
+    return f"c-{abs(hash(request.node.name))}"
+
+
+def report(cluster_id: str, number: int = 1, **changes: Any) -> NodeReport:
+    return replace(builders.node_report(number, **changes), cluster_id=cluster_id)
+
+
+def unheld(resource: str = "eip", index: int = 0) -> Address:
+    return Address(resource, f"eipalloc-{index}", f"203.0.113.{index}", index)
+
+
+@pytest.fixture
+def known(subject: Subject, cluster_id: str) -> Snapshot:
+    """Two nodes, two addresses, one report of each node."""
+    addresses = (unheld(), unheld("vip", 1))
+    for number in (1, 2):
+        subject.store.register(cluster_id, builders.node(number, None), addresses)
+        subject.store.record_report(report(cluster_id, number), NOW)
+    return read(subject, cluster_id)
+
+
+def read(subject: Subject, cluster_id: str) -> Snapshot:
+    found = subject.store.read(cluster_id)
+    assert found is not None
+    return found
+
+
+def granted(snapshot: Snapshot, resource: str = "eip", **changes: Any) -> Address:
+    address = snapshot.addresses[resource]
+    moving = replace(
+        address, holder=builders.N1, term=address.term + 1, phase=Phase.MOVING, changed_at_ms=NOW
+    )
+    return replace(moving, **changes)
+
+
+def seen(snapshot: Snapshot) -> tuple[ReportSeen, ...]:
+    return tuple(
+        ReportSeen(node.instance_id, node.report.incarnation, node.report.seq)
+        for node in snapshot.nodes.values()
+        if node.report
+    )
+
+
+def test_an_unknown_cluster_is_not_there(subject: Subject, cluster_id: str) -> None:
+    assert subject.store.read(cluster_id) is None
+    assert subject.status(cluster_id) is None
+    assert isinstance(subject.store.record_report(report(cluster_id), NOW), Unregistered)
+    assert subject.store.record_instance_state(builders.instance_id(77), "stopped", NOW) is None
+
+
+@pytest.mark.usefixtures("known")
+def test_a_node_that_is_not_registered_is_told_so(subject: Subject, cluster_id: str) -> None:
+    outcome = subject.store.record_report(report(cluster_id, 3), NOW)
+    assert isinstance(outcome, Unregistered)
+
+
+@pytest.mark.parametrize(
+    ("incarnation", "seq", "taken"),
+    [(1, 2, True), (2, 0, True), (1, 1, False), (1, 0, False), (0, 9, False)],
+)
+@pytest.mark.usefixtures("known")
+def test_only_a_newer_report_is_taken(
+    subject: Subject, cluster_id: str, incarnation: int, seq: int, taken: bool
+) -> None:
+    outcome = subject.store.record_report(
+        report(cluster_id, incarnation=incarnation, seq=seq), NOW + 5
+    )
+    if taken:
+        assert isinstance(outcome, Recorded)
+        newest = outcome.snapshot.nodes[builders.N1].report
+        assert newest is not None
+        assert (newest.incarnation, newest.seq, newest.received_at_ms) == (
+            incarnation, seq, NOW + 5
+        )
+    else:
+        assert outcome == StaleReport(1, 1)
+
+
+@pytest.mark.usefixtures("known")
+def test_an_alarm_begins_once_and_ends(subject: Subject, cluster_id: str) -> None:
+    begins = []
+    for seq, lost in ((2, ("n2",)), (3, ("n2",)), (4, ()), (5, ("n2",))):
+        subject.store.record_report(report(cluster_id, seq=seq, lost=lost), NOW + seq)
+        begins.append(read(subject, cluster_id).nodes[builders.N1].alarm_since_ms)
+    assert begins == [NOW + 2, NOW + 2, None, NOW + 5]
+
+
+def test_a_report_changes_no_version_and_a_commit_does(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    subject.store.record_report(report(cluster_id, seq=2), NOW)
+    assert read(subject, cluster_id).version == known.version
+    outcome = subject.store.commit(known, granted(known), ())
+    assert isinstance(outcome, Committed)
+    assert outcome.snapshot.version == known.version + 1
+    assert outcome.snapshot.addresses["eip"] == granted(known)
+    assert outcome.snapshot.addresses["vip"] == known.addresses["vip"]
+
+
+def test_a_commit_is_lost_to_another_commit(subject: Subject, known: Snapshot) -> None:
+    subject.store.commit(known, granted(known, "vip"), ())
+    assert isinstance(subject.store.commit(known, granted(known), seen(known)), LostRace)
+
+
+def test_a_commit_is_lost_to_a_newer_report_it_rested_on(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    subject.store.record_report(report(cluster_id, 2, seq=2), NOW)
+    assert isinstance(subject.store.commit(known, granted(known), seen(known)), LostRace)
+    on_the_other = tuple(s for s in seen(known) if s.instance_id == builders.N1)
+    assert isinstance(subject.store.commit(known, granted(known), on_the_other), Committed)
+
+
+def test_a_settlement_keeps_an_order_that_came_meanwhile(
+    subject: Subject, known: Snapshot
+) -> None:
+    moving = subject.store.commit(known, granted(known), ())
+    assert isinstance(moving, Committed)
+    order = Order("o-1", builders.N2, force=True, issued_at_ms=NOW, until_ms=NOW + 9)
+    address = moving.snapshot.addresses["eip"]
+    ordered = subject.store.commit(moving.snapshot, replace(address, order=order), ())
+    assert isinstance(ordered, Committed)
+    settled = replace(
+        address, phase=Phase.SETTLED, association_id="eipassoc-1", interface_id="eni-1",
+        changed_at_ms=NOW + 3,
+    )
+    outcome = subject.store.settle(moving.snapshot, settled)
+    assert isinstance(outcome, Committed)
+    assert outcome.snapshot.addresses["eip"] == replace(settled, order=order)
+    assert isinstance(subject.store.settle(moving.snapshot, settled), LostRace)
+
+
+def test_a_settlement_of_a_former_term_or_release_is_lost(
+    subject: Subject, known: Snapshot
+) -> None:
+    first = subject.store.commit(known, granted(known), ())
+    assert isinstance(first, Committed)
+    address = first.snapshot.addresses["eip"]
+    second = subject.store.commit(first.snapshot, replace(address, term=2), ())
+    assert isinstance(second, Committed)
+    settled = replace(address, phase=Phase.SETTLED)
+    assert isinstance(subject.store.settle(first.snapshot, settled), LostRace)
+    # A release keeps the term, so the time of the change tells the two apart.
+    later = replace(address, term=2, holder=None, changed_at_ms=NOW + 1)
+    subject.store.commit(second.snapshot, later, ())
+    assert isinstance(subject.store.settle(second.snapshot, replace(settled, term=2)), LostRace)
+
+
+def test_a_node_that_registers_again_keeps_its_reports_and_the_grant(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    subject.store.commit(known, granted(known), ())
+    before = read(subject, cluster_id)
+    node = replace(builders.node(1, None), interface_id="eni-new", priority=5, nofailover=True)
+    subject.store.register(cluster_id, node, (unheld(), unheld("third", 2)))
+    after = read(subject, cluster_id)
+    assert after.version == before.version + 1
+    assert after.addresses == {**before.addresses, "third": unheld("third", 2)}
+    assert after.nodes[builders.N1] == replace(node, report=before.nodes[builders.N1].report)
+
+
+@pytest.mark.usefixtures("known")
+def test_ec2s_newest_word_stands(subject: Subject, cluster_id: str) -> None:
+    for state, at_ms in (("stopping", NOW + 2), ("pending", NOW + 1), ("stopped", NOW + 2)):
+        subject.store.record_instance_state(builders.N1, state, at_ms)
+    # Both stores in one table: another test's cluster may have this instance by now.
+    snapshot = subject.store.record_instance_state(builders.N1, "late", NOW)
+    assert snapshot is not None
+    evidence = snapshot.nodes[builders.N1].ec2
+    assert evidence is not None
+    assert (evidence.state, evidence.at_ms, evidence.incarnation) == ("stopped", NOW + 2, 1)
+    assert cluster_id
+
+
+def test_a_pause_is_lost_to_a_commit_and_kept_by_what_follows(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    paused = subject.store.pause(known, NOW + 60_000)
+    assert isinstance(paused, Committed)
+    assert isinstance(subject.store.pause(known, 0), LostRace)
+    subject.store.commit(paused.snapshot, granted(paused.snapshot), ())
+    subject.store.record_report(report(cluster_id, seq=9), NOW)
+    assert read(subject, cluster_id).paused_until_ms == NOW + 60_000
+
+
+def test_nodes_read_the_same_of_both(subject: Subject, cluster_id: str, known: Snapshot) -> None:
+    address = granted(
+        known,
+        order=Order("o-1", builders.N2, force=False, issued_at_ms=NOW, until_ms=NOW + 9),
+        refusal=Refusal(builders.N2, NOW),
+    )
+    subject.store.commit(known, address, ())
+    status = subject.status(cluster_id)
+    assert status is not None
+    found = status.addresses["eip"]
+    assert (found.holder, found.term, found.phase) == (builders.N1, 1, "moving")
+    assert (found.order_id, found.order_target, found.order_until_ms) == (
+        "o-1", builders.N2, NOW + 9
+    )
+    assert found.refused_claimant == builders.N2
+    assert status.last_reports == {builders.N1: (1, 1), builders.N2: (1, 1)}
+    assert status.node_names == {builders.N1: "n1", builders.N2: "n2"}
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_of_racing_commits_one_wins(
+    subject: Subject, cluster_id: str, known: Snapshot, count: int
+) -> None:
+    outcomes: list[Any] = []
+
+    def commit(number: int) -> Callable[[], None]:
+        address = granted(known, rule=f"R{number:03d}")
+        return lambda: outcomes.append(
+            (address, subject.store.commit(known, address, seen(known)))
+        )
+
+    subject.at_once([commit(number) for number in range(count)])
+    won = [address for address, outcome in outcomes if isinstance(outcome, Committed)]
+    assert len(won) == 1
+    assert len(outcomes) == count
+    assert read(subject, cluster_id).addresses["eip"] == won[0]
+
+
+@pytest.mark.parametrize("count", [2, 10])
+@pytest.mark.usefixtures("known")
+def test_of_racing_reports_the_newest_stays(
+    subject: Subject, cluster_id: str, count: int
+) -> None:
+    order = random.Random(count).sample(range(2, 2 + count), count)
+    subject.at_once(
+        [
+            lambda seq=seq: subject.store.record_report(report(cluster_id, seq=seq), NOW + seq)  # type: ignore[misc]
+            for seq in order
+        ]
+    )
+    newest = read(subject, cluster_id).nodes[builders.N1].report
+    assert newest is not None
+    assert newest.seq == max(order)
+
+
+class Twins:
+    """Both stores through the same random steps; whatever they answer must be the same."""
+
+    def __init__(self, one: Subject, other: Subject, cluster_id: str, rng: random.Random) -> None:
+        self.stores = one.store, other.store
+        self.cluster_id, self.rng = cluster_id, rng
+        self.old: list[Snapshot] = []
+        self.at_ms = NOW
+
+    def step(self) -> None:
+        rng = self.rng
+        self.at_ms += rng.randint(0, 3)
+        number = rng.randint(1, 3)
+        name = rng.choice(
+            ("record", "record", "record", "state", "register", "commit", "commit", "settle",
+             "settle", "pause", "read", "history")
+        )
+        answers = [getattr(self, name)(store, number, rng.getstate()) for store in self.stores]
+        rng.random()
+        assert answers[0] == answers[1], name
+        snapshot = getattr(answers[0], "snapshot", answers[0])
+        if isinstance(snapshot, Snapshot):
+            self.old.append(snapshot)
+
+    def _again(self, state: Any) -> random.Random:
+        rng = random.Random()
+        rng.setstate(state)
+        return rng
+
+    def _old(self, rng: random.Random) -> Snapshot | None:
+        if not self.old:
+            return None
+        return self.old[-1] if rng.random() < 0.6 else rng.choice(self.old[-6:])
+
+    def record(self, store: Store, number: int, state: Any) -> Any:
+        rng = self._again(state)
+        return store.record_report(
+            report(
+                self.cluster_id, number, seq=rng.randint(0, 12), incarnation=rng.randint(1, 2),
+                lost=rng.choice(((), ("n2",))), awaiting=rng.choice(((), ("eip",))),
+                state=rng.choice(("started", "starting", "stopped", "failed")),
+                public_ips=rng.choice((None, (), ("203.0.113.1",))),
+            ),
+            self.at_ms,
+        )
+
+    def state(self, store: Store, number: int, state: Any) -> Any:
+        rng = self._again(state)
+        return store.record_instance_state(
+            self._instance(number), rng.choice(("stopping", "stopped")), self.at_ms - rng.randint(0, 4)
+        )
+
+    def _instance(self, number: int) -> str:
+        return builders.instance_id(number)
+
+    def register(self, store: Store, number: int, state: Any) -> Any:
+        rng = self._again(state)
+        node = replace(
+            builders.node(number, None), priority=rng.randint(0, 1), nofailover=rng.random() < 0.2
+        )
+        store.register(self.cluster_id, node, rng.choice(((unheld(),), (unheld(), unheld("vip", 1)))))
+        return store.read(self.cluster_id)
+
+    def commit(self, store: Store, number: int, state: Any) -> Any:
+        rng = self._again(state)
+        snapshot = self._old(rng)
+        if snapshot is None:
+            return None
+        resource = rng.choice(sorted(snapshot.addresses))
+        address = replace(
+            snapshot.addresses[resource],
+            holder=rng.choice((None, self._instance(number))),
+            term=snapshot.addresses[resource].term + rng.randint(0, 1),
+            phase=rng.choice((Phase.MOVING, Phase.MOVING, Phase.SETTLED)),
+            changed_at_ms=self.at_ms,
+            deadline_ms=self.at_ms + 9,
+            rule=rng.choice(("R050", "R070")),
+            recent_moves_ms=rng.choice(((), (self.at_ms,))),
+            refusal=rng.choice((None, Refusal(self._instance(1), self.at_ms))),
+            order=rng.choice((None, Order("o", self._instance(2), True, self.at_ms, NOW))),  # noqa: FBT003
+        )
+        return store.commit(snapshot, address, rng.choice(((), seen(snapshot))))
+
+    def settle(self, store: Store, number: int, state: Any) -> Any:
+        rng = self._again(state)
+        snapshot = self._old(rng)
+        if snapshot is None:
+            return None
+        address = snapshot.addresses[rng.choice(sorted(snapshot.addresses))]
+        association = rng.choice((None, f"eipassoc-{number}"))
+        return store.settle(
+            snapshot,
+            replace(
+                address, phase=Phase.SETTLED, association_id=association,
+                interface_id=association and f"eni-{number}", changed_at_ms=self.at_ms,
+            ),
+        )
+
+    def pause(self, store: Store, number: int, state: Any) -> Any:
+        snapshot = self._old(self._again(state))
+        return None if snapshot is None else store.pause(snapshot, self.at_ms * (number % 2))
+
+    def read(self, store: Store, number: int, state: Any) -> Any:  # noqa: ARG002
+        return store.read(self.cluster_id)
+
+    def history(self, store: Store, number: int, state: Any) -> Any:  # noqa: ARG002
+        store.append_history(
+            HistoryEntry(self.cluster_id, "eip", number, NOW, "grant", "a sentence", "{}")
+        )
+        return store.read(self.cluster_id)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_both_stores_answer_every_step_the_same(aws: EmbeddedAws, seed: int) -> None:
+    rng = random.Random(seed)
+    shared = in_dynamodb(aws)
+    twins = Twins(in_memory(), shared, f"twins-{seed}", rng)
+    # Instances point to one cluster: each seed has its own.
+    twins._instance = lambda number: f"i-{16 * (seed + 64) + number:017x}"  # type: ignore[method-assign]  # noqa: SLF001
+    for _ in range(60):
+        twins.step()
+    assert len({type(answer) for answer in twins.old}) == 1
