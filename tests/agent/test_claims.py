@@ -227,12 +227,15 @@ def test_an_operators_order_is_followed_and_its_progress_told(node: FakeNode) ->
     far = int(time.time() * 1000) + 60_000
     node.region.order = {"id": "o1", "to": ME, "u": far}
     node.region.grant(ME)
-    wait_until(node.calls, "Pacemaker is asked")
-    assert node.calls() == ["--move --resource eip --node n1 --lifetime PT1M --force"]
+    wait_until(lambda: len(node.calls()) == 2, "Pacemaker is asked")
+    assert node.calls() == [
+        "--cleanup --resource eip --node n1",
+        "--move --resource eip --node n1 --lifetime PT1M --force",
+    ]
     wait_until(lambda: node.region.reports[-1].order is not None, "progress is reported")
     assert node.act("start").returncode == 0
-    wait_until(lambda: len(node.calls()) == 2, "the constraint is cleared")
-    assert node.calls()[1] == "--clear --resource eip"
+    wait_until(lambda: len(node.calls()) == 3, "the constraint is cleared")
+    assert node.calls()[2] == "--clear --resource eip"
     wait_until(lambda: node.region.reports[-1].order.state == "done", "it is told")  # type: ignore[union-attr]
 
 

@@ -92,12 +92,13 @@ def test_an_order_moves_the_outermost_resource_once_and_clears_when_it_is_here()
     assert orders.step(there, 1_000)
     assert not orders.step(there, 1_000)
     assert pacemaker.asked == [
+        "--cleanup --resource group --node n1",
         "--move --resource group --node n1 --lifetime PT1M --force",
     ]
     assert orders.progress is not None
     assert orders.progress.state == "moving"
     orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
-    assert pacemaker.asked[1:] == ["--clear --resource group"]
+    assert pacemaker.asked[2:] == ["--clear --resource group"]
     assert orders.progress.state == "done"
 
 
@@ -109,9 +110,9 @@ def test_an_order_that_pacemaker_forgot_at_a_join_is_asked_for_again() -> None:
     orders.step(ordered(now=now + 29.0), 1_000)
     apart: dict[str, Any] = {"links": {2: False}, "now": now + 31.0}
     orders.step(ordered(**apart), 1_000)
-    assert len(pacemaker.asked) == 1
-    orders.step(ordered(now=now + 31.0), 1_000)
     assert len(pacemaker.asked) == 2
+    orders.step(ordered(now=now + 31.0), 1_000)
+    assert len(pacemaker.asked) == 4
 
 
 def test_an_order_that_is_withdrawn_leaves_no_ban_but_never_disturbs_a_start() -> None:
@@ -121,10 +122,10 @@ def test_an_order_that_is_withdrawn_leaves_no_ban_but_never_disturbs_a_start() -
     withdrawn = sight(status=status(ME))
     starting = {"eip": Word("starting", 99.0)}
     orders.step(dataclasses.replace(withdrawn, words=starting), 1_000)
-    assert len(pacemaker.asked) == 1
+    assert len(pacemaker.asked) == 2
     orders.step(withdrawn, 1_000)
     orders.step(withdrawn, 1_000)
-    assert pacemaker.asked[1:] == ["--clear --resource eip"]
+    assert pacemaker.asked[2:] == ["--clear --resource eip"]
 
 
 def test_orders_for_others_or_past_or_while_pacemaker_is_away_move_nothing() -> None:

@@ -62,6 +62,15 @@ class TestR020Order:
         at = address(holder=N2, term=8, order=order())
         assert kept(decided(snapshot(holding(1), standing_by(2), at=at))) == "R020"
 
+    def test_the_order_ends_when_pacemaker_starts_elsewhere_for_long(self) -> None:
+        at = address(holder=N2, term=8, order=order(), changed_at_ms=NOW - 30_000)
+        elsewhere = claiming(1, lost=(), alarm_ms=29_000)
+        decision = decided(snapshot(elsewhere, standing_by(2), at=at))
+        assert isinstance(decision, Note)
+        assert decision.order is None
+        early = replace(at, changed_at_ms=NOW - 29_999)
+        assert kept(decided(snapshot(elsewhere, standing_by(2), at=early))) == "R020"
+
     def test_the_order_is_closed_when_its_target_claims(self) -> None:
         at = address(holder=N2, term=8, order=order())
         decision = decided(snapshot(standing_by(1), holding(2), at=at))

@@ -140,6 +140,8 @@ class Orders:
                 return
             self._asked_at = s.now
             self._moved_top = s.pacemaker.tops.get(resource, resource)
+            # A failure that Pacemaker remembers of this node would beat the operator's word.
+            self._run(["--cleanup", "--resource", self._moved_top, "--node", s.node_name])
             # Without --force an infinite stickiness would keep the resource where it is.
             where = ["--resource", self._moved_top, "--node", s.node_name]
             trouble = self._run(["--move", *where, "--lifetime", _LIFETIME, "--force"])

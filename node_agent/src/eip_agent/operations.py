@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from eip_agent.reporter import Reporter
     from eip_agent.server import Alive
     from eip_agent.settings import Settings
+    from eip_agent.view import Sight
 
 _RELEASE_SECONDS = 0.3
+_LOOK_AGAIN_SECONDS = 1.0
 _DEFAULT_START_SECONDS, _LONGEST_START_SECONDS = 18.0, 600.0
 
 
@@ -125,8 +127,10 @@ class Operations:
                 self._say("The resource agent says that it runs here", resource=resource)
                 self._board.set_word(resource, Word("started", time.monotonic()))
             s = self._board.sight()
-        lag = self._settings.metadata_lag_seconds
-        verdict = monitor_verdict(s, resource, int(time.time() * 1000), lag)
+        verdict = self._judge(s, resource)
+        if verdict.outcome == "lost":
+            # The last read may be older than a grant to this node: look once more.
+            verdict = self._judge(self._after_one_more_read(), resource)
         if verdict.outcome == "lost":
             # The resource agent now says "not running", so Pacemaker takes it for stopped here.
             # With migration-threshold=1 that failure would keep the node from ever taking over.
@@ -134,6 +138,22 @@ class Operations:
             self._board.set_word(resource, Word("stopped", time.monotonic()))
             self._clean_up.note(resource, time.monotonic())
         return dataclasses.asdict(verdict)
+
+    def _judge(self, s: Sight, resource: str) -> Verdict:
+        lag = self._settings.metadata_lag_seconds
+        return monitor_verdict(s, resource, int(time.time() * 1000), lag)
+
+    def _after_one_more_read(self) -> Sight:
+        """What is known once the table was read again; after a second what was known before."""
+        began = time.monotonic()
+        self._board.status_wake.set()
+        with self._board.changed:
+            while self._board.sight().status_at < began:
+                left = began + _LOOK_AGAIN_SECONDS - time.monotonic()
+                if left <= 0:
+                    break
+                self._board.changed.wait(left)
+            return self._board.sight()
 
     def _describe(self) -> Mapping[str, Any]:
         """Everything that an operator may want to see."""

@@ -20,7 +20,8 @@ class Policy:
     else may resume it. `release_ms`: how long a released address waits for a claim. `drift_ms`:
     how long the metadata service may lag behind EC2. `alert_report_ms`: the reports' cadence in an
     alarm. `start_timeout_ms`: Pacemaker's time-out for the resource's start. `brake_moves` in
-    `brake_window_ms`: so many automatic moves put the flap brake on.
+    `brake_window_ms`: so many automatic moves put the flap brake on. `follow_ms`: how long an
+    order's target may leave the address unclaimed while Pacemaker starts elsewhere.
     """
 
     answer_ms: int = 3_000
@@ -33,6 +34,7 @@ class Policy:
     ec2_call_ms: int = 8_000
     brake_moves: int = 3
     brake_window_ms: int = 600_000
+    follow_ms: int = 30_000
 
     def problems(self) -> list[str]:
         """Every way in which the times contradict each other, in words; empty when they fit."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Decision, Grant, Keep, Note, Release, Resume
-from eip_arbiter.decision.snapshot import Node, Phase, Refusal
+from eip_arbiter.decision.snapshot import Node, Order, Phase, Refusal
 
 Rule = Callable[[Case], Decision | None]
 
@@ -33,20 +33,35 @@ def r020_order(case: Case) -> Decision | None:
     order = case.address.order
     if order is None:
         return None
-    target, name = case.snapshot.nodes.get(order.target), case.name(order.target)
-    if target is None or case.now_ms >= order.until_ms:
-        why = f"expired before {name} claimed" if target else f"names {name}, which is gone"
-        return _close_order(case, f"order {order.id} {why}; the rules decide again")
+    ended = _order_ended(case, order)
+    if ended:
+        sentence = f"order {order.id} ends: {ended}"
+        return Note("R020", sentence, (), refusal=case.address.refusal, order=None)
+    target = case.snapshot.nodes[order.target]
     if case.address.holder != order.target and (order.force or not case.unfit(target)):
         why = f"an operator ordered it (order {order.id})"
         return Grant("R020", _to(case, target, why), rested_on=(), holder=order.target)
     if case.address.holder != order.target or case.is_moving:
         return None
+    pinned = f"order {order.id} pins it until {target.name} claims it"
+    return Keep("R020", f"{target.name} keeps {_it(case)}: {pinned}")
+
+
+def _order_ended(case: Case, order: Order) -> str | None:
+    """Why an order stands no longer, or None."""
+    target, name = case.snapshot.nodes.get(order.target), case.name(order.target)
+    if target is None:
+        return f"{name} is gone"
+    if case.now_ms >= order.until_ms:
+        return f"it expired before {name} claimed {_it(case)}"
+    if case.address.holder != order.target or case.is_moving:
+        return None
     if case.claims(target):
-        return _close_order(case, f"{name} claims: order {order.id} is carried out")
-    return Keep(
-        "R020", f"{name} keeps {_it(case)}: order {order.id} pins it until {name} claims it"
-    )
+        return f"{name} claims {_it(case)}"
+    waited_ms = case.now_ms - case.address.changed_at_ms
+    if case.claimant and waited_ms >= case.policy.follow_ms:
+        return f"Pacemaker did not follow to {name}, {case.claimant.name} claims {_it(case)}"
+    return None
 
 
 def r030_moving(case: Case) -> Decision | None:
@@ -223,10 +238,6 @@ def first_of(rules: tuple[Rule, ...], case: Case) -> Decision:
 
 def _grant(case: Case, rule: str, node: Node, why: str) -> Grant:
     return Grant(rule, _to(case, node, why), case.rested_on, node.instance_id)
-
-
-def _close_order(case: Case, sentence: str) -> Note:
-    return Note("R020", sentence, (), refusal=case.address.refusal, order=None)
 
 
 def _to(case: Case, node: Node, why: str) -> str:
