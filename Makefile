@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
+SEEDS ?= 200
 SOURCES := layers/contract/src layers/core/src functions node_agent/src lab tests
 PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo lab test check lint build deploy packages clean
+.PHONY: help demo lab test sim sim-mutants check lint build deploy packages clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +21,12 @@ lab: $(VENV)/.lab packages ## The same on a real Pacemaker cluster, beside its p
 
 test: $(VENV)/.dev ## All tests; those of the real cluster need root and `make packages`
 	@$(PY) -m pytest $(ARGS)
+
+sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
+	@cd tests && ../$(PY) -m simulation --seeds $(SEEDS) --jobs 2 $(ARGS)
+
+sim-mutants: $(VENV)/.dev ## The planted bugs, and how many seeds catch each
+	@cd tests && ../$(PY) -m simulation --mutants $(ARGS)
 
 lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as translated
 	$(VENV)/bin/ruff format --check $(SOURCES)
