@@ -25,6 +25,8 @@ from simulation.world import Result, Setup, make_setup, run  # noqa: E402
 PROGRESS_SECONDS = 10.0
 CHUNK = 8
 SHOWN_LINES = 120
+DULL = ("rejected, stale", "R030: ", " monitor eip -> 0", " monitor vip -> 0")
+"""Lines of which every timeline is full."""
 
 
 def main() -> int:
@@ -35,6 +37,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
     parser.add_argument("--timeline", action="store_true", help="show all that one seed does")
+    parser.add_argument("--quiet", action="store_true", help="do not shrink what fails")
     parser.add_argument("--mutants", action="store_true", help="plant bugs and see them caught")
     parser.add_argument("--only", default="", help="mutants whose name has this in it")
     arguments = parser.parse_args()
@@ -45,10 +48,12 @@ def main() -> int:
         print("\n".join(result.timeline))
         print(f"violations: {result.violations or 'none'}")
         return bool(result.violations)
-    return many(arguments.seeds, arguments.first, arguments.jobs, arguments.json)
+    return many(
+        arguments.seeds, arguments.first, arguments.jobs, arguments.json, quiet=arguments.quiet
+    )
 
 
-def many(seeds: int, first: int, jobs: int, json_path: str | None) -> int:
+def many(seeds: int, first: int, jobs: int, json_path: str | None, *, quiet: bool) -> int:
     """Runs seeds and tells what came of them."""
     began = told = time.monotonic()
     summary = Summary()
@@ -69,6 +74,8 @@ def many(seeds: int, first: int, jobs: int, json_path: str | None) -> int:
         return 0
     for seed, violations in sorted(summary.failed.items()):
         print(f"seed {seed}: {violations[0]}")
+    if quiet:
+        return 1
     show(make_setup(min(summary.failed)), summary.failed[min(summary.failed)])
     return 1
 
@@ -98,7 +105,7 @@ def show(setup: Setup, violations: list[str]) -> None:
     print(f"shrunk from {len(setup.faults)} to {len(small.faults)} faults, climate {small.climate}:")
     for fault in small.faults:
         print(f"  {fault}")
-    lines = [line for line in result.timeline if "stale" not in line and "R030" not in line]
+    lines = [line for line in result.timeline if not any(word in line for word in DULL)]
     broke_at = next((i for i, line in enumerate(lines) if "VIOLATION" in line), len(lines))
     print("the timeline before it broke:")
     print("\n".join(lines[max(0, broke_at - SHOWN_LINES) : broke_at + 1]))

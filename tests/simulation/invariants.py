@@ -229,12 +229,10 @@ def i9_orders(watch: Watch) -> str | None:
             for other in watch.orders
         )
         target = watch.node(order.target).interface_id
-        carried_out = any(
-            landing.at >= order.at - 15.0
-            and landing.after is not None
-            and landing.after.interface_id == target
-            for landing in watch.world.region.ec2.journal
-        )
+        places = _places(watch, order.cluster_id, order.resource)
+        earlier = [where for at, where in places if at <= order.at]
+        later = [where for at, where in places if at > order.at]
+        carried_out = target in [*earlier[-1:], *later]
         if not superseded and not carried_out:
             return f"order {order.order_id} ({order.resource} to {order.target}) was lost"
     return None
@@ -337,6 +335,17 @@ def moves_by_fault(watch: Watch) -> list[int]:
 
 def _moves_between(watch: Watch, begin: float, end: float) -> Counter[str]:
     return Counter(m.allocation_id for at, _, m in watch.moves if begin <= at < end)
+
+
+def _places(watch: Watch, cluster_id: str, resource: str) -> list[tuple[float, str]]:
+    """Since when EC2 had an address where."""
+    ec2 = watch.world.region.ec2
+    return [
+        (landing.at, landing.after.interface_id if landing.after else "")
+        for landing in ec2.journal
+        for owner, address in [ec2.addresses[landing.allocation_id]]
+        if (owner, address.resource) == (cluster_id, resource)
+    ]
 
 
 def _address(watch: Watch, cluster_id: str, resource: str) -> Address:

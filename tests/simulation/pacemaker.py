@@ -300,8 +300,13 @@ class PacemakerCluster:
         here.role, here.since = role, self._loop.now
 
     def clean_up(self, peer: Peer, resource: str, node: str) -> None:
-        """`crm_resource --cleanup`."""
+        """`crm_resource --cleanup`: forgets, and probes what it no longer knows."""
         peer.side.cib.failures.pop((resource, node), None)
+        there = self.peers[node]
+        here = there.resources[resource]
+        if here.failed and not here.busy:
+            here.role, here.failed, here.busy = "Stopped", False, True
+            self._run(there, resource, "monitor", OPERATION_SECONDS, self._probed(there, resource))
         self.schedule(peer.side)
 
     def move(self, peer: Peer, resource: str, node: str, seconds: float) -> None:
