@@ -212,9 +212,10 @@ class PacemakerCluster:
         copies = sum(peer.resources[resource].role == "Started" for peer in peers)
         for peer in peers:
             here = peer.resources[resource]
-            # Of several copies Pacemaker keeps one by the order of nodes, whoever was first.
-            since = here.since if copies < 2 else float(self._order[peer.name])  # noqa: PLR2004
             banned = (resource, peer.name) in side.cib.failures or peer.name == banned_on
+            # Of several copies Pacemaker keeps one on a node it may use, by the order of nodes.
+            order = float(self._order[peer.name] + banned * len(self.names))
+            since = here.since if copies < 2 else order  # noqa: PLR2004
             members.append(
                 PlanMember(
                     peer.name, here.role, since, banned or lost_quorum, peer.leaving

@@ -69,7 +69,6 @@ class Watch:
     grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
     starts: dict[tuple[str, str], float] = field(default_factory=dict)
     orders: list[AcceptedOrder] = field(default_factory=list)
-    asked_orders: dict[tuple[str, str, str], float] = field(default_factory=dict)
     told_going: dict[str, float] = field(default_factory=dict)
     paused_from: dict[str, float] = field(default_factory=dict)
     clock_jumps: list[tuple[float, float]] = field(default_factory=list)
@@ -184,20 +183,15 @@ class Watch:
         self.clock_jumps.append((self.now, abs(seconds)))
         self.region_disturbed_at = self.now
 
-    def order_begins(self, cluster_id: str, resource: str, target: str) -> None:
-        """An operator asks for a failover."""
-        self.asked_orders[cluster_id, resource, target] = self.now
-
     def ordered(
-        self, cluster: SimulatedCluster, node: Node, resource: str, order_id: str, answer: Any
+        self, node: Node, resource: str, order_id: str, asked_at: float, answer: Any
     ) -> None:
         """An operator was answered."""
         outcome = answer.get("outcome") if isinstance(answer, dict) else type(answer).__name__
         self.world.result.counts[f"order {outcome}"] += 1
         if outcome in ("moved", "accepted"):
             accepted = AcceptedOrder(
-                self.now, cluster.cluster_id, resource, node.instance_id, order_id,
-                outcome == "moved",
+                asked_at, node.cluster_id, resource, node.instance_id, order_id, outcome == "moved"
             )
             self.orders.append(accepted)
 

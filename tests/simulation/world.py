@@ -209,11 +209,11 @@ class World:
             "force": force,
         }
         number = f"order-{self.loop.events}"
-        self.watch.order_begins(cluster.cluster_id, resource, node.instance_id)
+        asked_at = self.loop.now
 
         def answered(answer: Any) -> None:
             self.tell(f"operator: {payload} -> {answer}")
-            self.watch.ordered(cluster, node, resource, number, answer)
+            self.watch.ordered(node, resource, number, asked_at, answer)
 
         arbiter = self.region.arbiter
         self.region.call(lambda: operations.operate(arbiter, payload, number), answered)
@@ -236,7 +236,8 @@ class World:
         def answered(answer: Any) -> None:
             self.tell(f"operator: {payload} -> {answer}")
             snapshot = self.region.store.read(cluster.cluster_id)
-            if snapshot and snapshot.paused_until_ms:
+            paused_anew = cluster.cluster_id in self.watch.paused_from
+            if snapshot and snapshot.paused_until_ms and not paused_anew:
                 self.loop.at(1.0, lambda: self._operate(payload, answered))
 
         self._operate(payload, answered)
