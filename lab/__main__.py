@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import signal
 import statistics
 import sys
 import tempfile
@@ -143,6 +144,8 @@ def main() -> int:
     command.add_argument("--token", type=int, default=1000, help="Corosync's token, milliseconds")
     command.add_argument("--no-peers", action="store_true", help="do not measure the peers")
     arguments = parser.parse_args()
+    # So that a polite end cleans up like Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return int(arguments.run(arguments))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -83,11 +84,12 @@ class SimulatedNode:
         return found
 
     def spawn(self, argv: Sequence[str], *, log: str, env: Mapping[str, str]) -> None:
-        """Starts a process that ends with the node's power."""
+        """Starts a process that ends with the node's power, and with this process at the latest."""
+        tied = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         with (self.folder / log).open("ab") as output:
             self.processes.append(
                 subprocess.Popen(
-                    argv,
+                    [*tied, *argv],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +44,42 @@ def test_the_demo_tells_its_story_and_ends_well(tmp_path: Path) -> None:
     assert told["AWS outage"]["moves"] == 0
     assert told["forced failover"]["rule"] == "R020"
     assert [told[name]["term"] for name in ("planned stop", "power loss")] == [2, 3]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_demo_that_is_ended_leaves_no_process_behind(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    # Its folder is in the arguments or the environment of all that it starts.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lab", "demo"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert any("two nodes are up" in line for line in process.stdout)
+    assert processes_of(tmp_path)
+    process.send_signal(number)
+    process.wait(30)
+    deadline = time.monotonic() + 15
+    while processes_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_of(tmp_path)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines that name a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                if str(folder) in command:
+                    found.append(command.replace("\0", " "))
+    return found
 
 
 def test_an_unknown_scene_is_refused_with_the_ones_there_are() -> None:
