@@ -19,8 +19,9 @@ sys.path[:0] = [str(ROOT / part) for part in PARTS]
 
 from simulation import mutants  # noqa: E402 - the path comes first
 from simulation.report import Summary, write_json  # noqa: E402
+from simulation.setup import Setup, make_setup  # noqa: E402
 from simulation.shrink import shrink  # noqa: E402
-from simulation.world import Result, Setup, make_setup, run  # noqa: E402
+from simulation.world import Result, run  # noqa: E402
 
 PROGRESS_SECONDS = 10.0
 CHUNK = 8
@@ -102,7 +103,9 @@ def show(setup: Setup, violations: list[str]) -> None:
     print(f"\nseed {setup.seed} broke:\n  " + "\n  ".join(violations[:5]))
     small = shrink(setup, violations)
     result = run(small, keep_timeline=True)
-    print(f"shrunk from {len(setup.faults)} to {len(small.faults)} faults, climate {small.climate}:")
+    print(
+        f"shrunk from {len(setup.faults)} to {len(small.faults)} faults, climate {small.climate}:"
+    )
     for fault in small.faults:
         print(f"  {fault}")
     lines = [line for line in result.timeline if not any(word in line for word in DULL)]

@@ -22,6 +22,7 @@ from eip_agent.watchers import Watchers
 from eip_contract.report import NodeReport
 from eip_contract.state_item import ClusterStatus
 
+from simulation import clock
 from simulation.clock import Event, Process
 
 if TYPE_CHECKING:
@@ -155,8 +156,33 @@ class AgentProcess:
         return self._serving
 
     def _beat(self) -> None:
+        known, due = None, 0.0
         while True:
-            self.board.wait(max(0.001, self.reporter.pulse()))
+            # A pulse without news that is not due does nothing: it is left out, as it is costly.
+            if self._facts() != known or self.loop.now >= due:
+                due = self.loop.now + max(0.001, self.reporter.pulse())
+                known = self._facts()
+            self.board.wait(due - self.loop.now)
+
+    def _facts(self) -> object:
+        """All that a report tells of what the board knows; none while time alone is news."""
+        s = self.board.glance()
+        if s.contradicted_since:
+            return object()
+        addresses = s.status.addresses if s.status else None
+        trouble = bool(self.board.publishing.trouble)
+        return (
+            s.words,
+            s.links,
+            addresses,
+            s.public_ips,
+            s.quorum_mode,
+            trouble,
+            self.orders.progress,
+            s.pacemaker,
+            s.last_roles,
+            s.ever_seen,
+        )
 
     def _watch_links(self) -> float:
         self.watchers.watch_links()
@@ -179,15 +205,13 @@ class AgentProcess:
     # What the shipped parts ask for: AWS, the metadata service, Corosync, crm_resource.
 
     def _monotonic(self) -> float:
-        from simulation import clock
-
         return clock.time.monotonic()
 
     def _reach_aws(self) -> None:
         loop, node = self.loop, self.node
         loop.sleep(node.rng.uniform(0.005, 0.03))
         if node.aws_cut:
-            loop.sleep(0.5 if node.rng.random() < 0.5 else 2.0)  # noqa: PLR2004
+            loop.sleep(0.5 if node.rng.random() < 0.5 else 2.0)
             raise ExchangeError("connect", "events.example took no connection")
 
     def _try_put(self, report: NodeReport) -> None:

@@ -66,8 +66,7 @@ class Corosync:
         self._link_factor = max(1.0, 0.6 * token_seconds)
         self._saw_link, self._reformed = saw_link, reformed
         self.pairs = {
-            frozenset((a.name, b.name)): Pair((a, b))
-            for a, b in itertools.combinations(members, 2)
+            frozenset((a.name, b.name)): Pair((a, b)) for a, b in itertools.combinations(members, 2)
         }
 
     def cut(self, a: str, b: str, by: int) -> None:

@@ -47,15 +47,24 @@ class ModelEc2:
         return self._where.get(allocation_id)
 
     def associate(
-        self, now: float, allocation_id: str, interface: str, ip: str, *,
-        term: int, asked_at: float, lag: float,
+        self,
+        now: float,
+        allocation_id: str,
+        interface: str,
+        ip: str,
+        *,
+        term: int,
+        asked_at: float,
+        lag: float,
     ) -> str:
         """Puts an address on an interface, wherever it was; returns the association id."""
         self._count += 1
         for other, where in self._where.items():
             # EC2 keeps one Elastic IP for each private address.
-            if other != allocation_id and where and (where.interface_id, where.private_ip) == (
-                interface, ip
+            if (
+                other != allocation_id
+                and where
+                and (where.interface_id, where.private_ip) == (interface, ip)
             ):
                 self._land(now, other, None, term, asked_at, lag)
         after = Association(f"eipassoc-{self._count:017x}", interface, ip)
@@ -72,8 +81,13 @@ class ModelEc2:
                 return
 
     def _land(
-        self, now: float, allocation_id: str, after: Association | None,
-        term: int, asked_at: float, lag: float,
+        self,
+        now: float,
+        allocation_id: str,
+        after: Association | None,
+        term: int,
+        asked_at: float,
+        lag: float,
     ) -> None:
         before = self._where.get(allocation_id)
         self._where[allocation_id] = after

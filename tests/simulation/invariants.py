@@ -6,19 +6,28 @@ model's truth: true time, what nodes really run, which reports really arrived.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
 from eip_contract.report import NodeReport
 
 from simulation.ec2 import Landing
+from simulation.truth import (
+    address_of,
+    claims,
+    holders,
+    is_ordered,
+    moves_between,
+    only_claimant_has_quorum,
+    places,
+    problems_of,
+    runs,
+)
 
 if TYPE_CHECKING:
     from simulation.node import Node
     from simulation.region import Invocation
     from simulation.watch import Watch
-    from simulation.world import SimulatedCluster
 
 LONGEST_RECOVERY_SECONDS = 300.0
 STAYS_WELL_SECONDS = 20.0
@@ -60,20 +69,18 @@ def i1_settled_where_it_was_put(watch: Watch, snapshot: Snapshot, address: Addre
     return None if put else f"{address.resource} settled on {interface}, where EC2 never had it"
 
 
-def i2_answering_holder(
-    watch: Watch, before: Snapshot, old: Address, after: Address
-) -> str | None:
+def i2_answering_holder(watch: Watch, old: Address, after: Address) -> str | None:
     """An address never leaves a holder that keeps answering, orders and quorum apart.
 
     "Keeps answering" is what the store took in: its last report claims and is younger than the
     answer time, in true time less what the arbiter's clock was set meanwhile.
     """
-    if old.holder in (None, after.holder) or _is_ordered(old, after.holder):
+    if old.holder in (None, after.holder) or is_ordered(old, after.holder):
         return None
     heard = watch.heard.get(old.holder or "")
     if heard is None or not claims(heard.report, old.resource):
         return None
-    if (old.holder or "") in watch.told_going or _only_claimant_has_quorum(watch, old, after):
+    if (old.holder or "") in watch.told_going or only_claimant_has_quorum(watch, old, after):
         return None
     silence = watch.now - heard.at + watch.clock_error(heard.at) + 0.05
     if silence >= watch.world.region.policy.answer_ms / 1000:
@@ -81,15 +88,13 @@ def i2_answering_holder(
     return f"{after.rule} took {old.resource} off {old.holder}, which claimed {silence:.2f} s ago"
 
 
-def i2_undisturbed_holder(
-    watch: Watch, before: Snapshot, old: Address, after: Address
-) -> str | None:
+def i2_undisturbed_holder(watch: Watch, old: Address, after: Address) -> str | None:
     """A holder that runs the resource and whose reports nothing disturbed keeps its address."""
-    if old.holder in (None, after.holder) or _is_ordered(old, after.holder):
+    if old.holder in (None, after.holder) or is_ordered(old, after.holder):
         return None
     holder = watch.node(old.holder or "")
     watch.world.result.counts["moves off a node that ran it"] += runs(holder, old.resource)
-    if not runs(holder, old.resource) or _only_claimant_has_quorum(watch, old, after):
+    if not runs(holder, old.resource) or only_claimant_has_quorum(watch, old, after):
         return None
     disturbed_at = max(
         watch.disturbed.get(holder.instance_id, 0.0), watch.world.weather.struck_at, 30.0
@@ -102,9 +107,9 @@ def i2_undisturbed_holder(
     return f"{after.rule} took {old.resource} off {holder.key}, which runs it undisturbed"
 
 
-def i3_evidence(watch: Watch, before: Snapshot, old: Address, after: Address) -> str | None:
+def i3_evidence(watch: Watch, old: Address, after: Address) -> str | None:
     """No grant without a fresh claim of its holder, or an order."""
-    if _is_ordered(old, after.holder):
+    if is_ordered(old, after.holder):
         return None
     heard = watch.heard.get(after.holder or "")
     if heard is None or not claims(heard.report, after.resource):
@@ -132,7 +137,7 @@ def i3_landed_by_grant(watch: Watch, landing: Landing) -> str | None:
 def i4_paused(watch: Watch, before: Snapshot, old: Address, after: Address) -> str | None:
     """Nothing is granted while an operator has the cluster paused, orders excepted."""
     since = watch.paused_from.get(before.cluster_id)
-    if since is None or _is_ordered(old, after.holder):
+    if since is None or is_ordered(old, after.holder):
         return None
     return f"{after.rule} granted {after.resource}, paused {watch.now - since:.1f} s ago"
 
@@ -177,7 +182,7 @@ def i5_replay(watch: Watch, before: object) -> str | None:
 def i6_recovers(watch: Watch) -> str | None:
     """Once faults end, the address is on the node that Pacemaker runs it on, and only one does."""
     return f"not well {LONGEST_RECOVERY_SECONDS:.0f} s after all faults: " + "; ".join(
-        problem for problem in _problems(watch)
+        problem for problem in problems_of(watch)
     )
 
 
@@ -194,7 +199,7 @@ def i7_moves(watch: Watch) -> str | None:
             continue
         end, after = fault.at + fault.seconds, next_fault.at if next_fault else float("inf")
         for begin, until in ((fault.at, end), (end, after)):
-            worst = max(_moves_between(watch, begin, until).values(), default=0)
+            worst = max(moves_between(watch, begin, until).values(), default=0)
             if worst > 1:
                 return f"{worst} moves between {begin:.1f} and {until:.1f} s of {fault}"
     return None
@@ -229,9 +234,9 @@ def i9_orders(watch: Watch) -> str | None:
             for other in watch.orders
         )
         target = watch.node(order.target).interface_id
-        places = _places(watch, order.cluster_id, order.resource)
-        earlier = [where for at, where in places if at <= order.at]
-        later = [where for at, where in places if at > order.at]
+        was_at = places(watch, order.cluster_id, order.resource)
+        earlier = [where for at, where in was_at if at <= order.at]
+        later = [where for at, where in was_at if at > order.at]
         carried_out = target in [*earlier[-1:], *later]
         if not superseded and not carried_out:
             return f"order {order.order_id} ({order.resource} to {order.target}) was lost"
@@ -243,7 +248,7 @@ def i10_monitor(watch: Watch, node: Node, resource: str) -> str | None:
 
     The metadata service's lag is forgiven: it may still show what was put right a moment ago.
     """
-    address = _address(watch, node.cluster_id, resource)
+    address = address_of(watch, node.cluster_id, resource)
     where = watch.world.region.ec2.locate(address.allocation_id)
     here = where is not None and where.interface_id == node.interface_id
     if not here or address.holder != node.instance_id:
@@ -252,120 +257,3 @@ def i10_monitor(watch: Watch, node: Node, resource: str) -> str | None:
     if watch.now - put[-1] < METADATA_LAG_SECONDS:
         return None
     return f"{node.key} was told that {resource} is lost, which it holds"
-
-
-# What is true.
-
-
-def claims(report: NodeReport, resource: str) -> bool:
-    """Whether a report is a claim of a healthy node."""
-    state = report.resources.get(resource)
-    return (
-        state is not None
-        and state.state in ("started", "starting")
-        and report.pacemaker.state in ("online", "standby", "maintenance", "pending")
-        and not report.failing
-    )
-
-
-def runs(node: Node, resource: str) -> bool:
-    """Whether this node really runs the resource."""
-    here = node.peer.resources[resource]
-    return (
-        node.powered
-        and not node.peer.process.frozen
-        and node.peer.stack == "up"
-        and here.role == "Started"
-        and not here.failed
-        and not here.busy
-    )
-
-
-def is_misplaced(watch: Watch, cluster: SimulatedCluster, resource: str) -> bool:
-    """Whether some node runs the resource, and the address is with none that does."""
-    running = [node for node in cluster.nodes if runs(node, resource)]
-    if not running:
-        return False
-    address = _address(watch, cluster.cluster_id, resource)
-    where = watch.world.region.ec2.locate(address.allocation_id) if address else None
-    return where is None or where.interface_id not in [node.interface_id for node in running]
-
-
-def all_is_well(watch: Watch) -> bool:
-    """Whether nothing is wrong anywhere."""
-    return next(iter(_problems(watch)), None) is None
-
-
-def _problems(watch: Watch) -> list[str]:
-    found = []
-    for cluster in watch.world.clusters:
-        for resource in cluster.nodes[0].resources:
-            running = [node for node in cluster.nodes if runs(node, resource)]
-            busy = any(node.peer.resources[resource].role != "Stopped" for node in cluster.nodes
-                       if node not in running)
-            if len(running) != 1 or busy:
-                names = [node.name for node in running]
-                found.append(f"{cluster.cluster_id} {resource} runs on {names}, busy: {busy}")
-                continue
-            address = _address(watch, cluster.cluster_id, resource)
-            settled = address.phase is Phase.SETTLED
-            if is_misplaced(watch, cluster, resource):
-                found.append(f"{cluster.cluster_id} {resource} is not where {running[0].key} runs it")
-            elif address.holder != running[0].instance_id or not settled:
-                found.append(f"{cluster.cluster_id} {resource} is held by {address.holder}")
-    return found
-
-
-def holders(watch: Watch) -> list[tuple[str, str, str | None, int]]:
-    """Every address with its holder and term, and where EC2 has it."""
-    found = []
-    for allocation_id, (cluster_id, address) in watch.world.region.ec2.addresses.items():
-        where = watch.world.region.ec2.locate(allocation_id)
-        now = _address(watch, cluster_id, address.resource)
-        found.append((cluster_id, where.interface_id if where else "", now.holder, now.term))
-    return found
-
-
-def moves_by_fault(watch: Watch) -> list[int]:
-    """Moves of the arbiter's own accord between each fault and the next, of one address."""
-    times = [fault.at for fault in watch.faults] + [float("inf")]
-    pairs = zip(times, times[1:], strict=False)
-    return [max(_moves_between(watch, *pair).values(), default=0) for pair in pairs]
-
-
-def _moves_between(watch: Watch, begin: float, end: float) -> Counter[str]:
-    return Counter(m.allocation_id for at, _, m in watch.moves if begin <= at < end)
-
-
-def _places(watch: Watch, cluster_id: str, resource: str) -> list[tuple[float, str]]:
-    """Since when EC2 had an address where."""
-    ec2 = watch.world.region.ec2
-    return [
-        (landing.at, landing.after.interface_id if landing.after else "")
-        for landing in ec2.journal
-        for owner, address in [ec2.addresses[landing.allocation_id]]
-        if (owner, address.resource) == (cluster_id, resource)
-    ]
-
-
-def _address(watch: Watch, cluster_id: str, resource: str) -> Address:
-    snapshot = watch.world.region.store.read(cluster_id)
-    if snapshot is not None:
-        return snapshot.addresses[resource]
-    addresses = watch.world.region.ec2.addresses.values()
-    return next(a for c, a in addresses if c == cluster_id and a.resource == resource)
-
-
-def _is_ordered(old: Address, target: str | None) -> bool:
-    return old.order is not None and old.order.target == target
-
-
-def _only_claimant_has_quorum(watch: Watch, old: Address, after: Address) -> bool:
-    claimant, holder = watch.heard.get(after.holder or ""), watch.heard.get(old.holder or "")
-    return (
-        claimant is not None
-        and holder is not None
-        and claimant.report.pacemaker.quorum_mode == "majority"
-        and claimant.report.pacemaker.quorate
-        and not holder.report.pacemaker.quorate
-    )

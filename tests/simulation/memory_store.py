@@ -28,6 +28,8 @@ from eip_arbiter.ports import (
 from eip_contract.report import NodeReport
 from eip_contract.state_item import AddressStatus, ClusterStatus
 
+Before = tuple[Snapshot | None, ClusterStatus | None]
+
 
 class MemoryStore:
     """Implements `eip_arbiter.ports.Store`."""
@@ -51,9 +53,7 @@ class MemoryStore:
         alarm = None
         if report.raises_alarm:
             alarm = received_at_ms if node.alarm_since_ms is None else node.alarm_since_ms
-        after = replace(
-            node, report=LastReport.of(report, received_at_ms), alarm_since_ms=alarm
-        )
+        after = replace(node, report=LastReport.of(report, received_at_ms), alarm_since_ms=alarm)
         return Recorded(self._put_node(before, after))
 
     @staticmethod
@@ -184,12 +184,16 @@ class MemoryStore:
         return Committed(after)
 
 
-def to_status(snapshot: Snapshot) -> ClusterStatus:
-    """The part of a snapshot that a node reads."""
+def to_status(snapshot: Snapshot, before: Before | None = None) -> ClusterStatus:
+    """The part of a snapshot that a node reads; what is as it was before is not made again."""
+    if before and before[0] and before[1] and before[0].addresses is snapshot.addresses:
+        addresses = before[1].addresses
+    else:
+        addresses = {name: _address(address) for name, address in snapshot.addresses.items()}
     reports = {i: n.report for i, n in snapshot.nodes.items() if n.report}
     return ClusterStatus(
         version=snapshot.version,
-        addresses={name: _address(address) for name, address in snapshot.addresses.items()},
+        addresses=addresses,
         node_names={i: r.node_name for i, r in reports.items()},
         last_reports={i: (r.incarnation, r.seq) for i, r in reports.items()},
     )

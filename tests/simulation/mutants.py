@@ -15,21 +15,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import eip_arbiter.arbitration as arbitration
 import eip_arbiter.decision as decision_package
 from eip_agent import operations as agent_operations
 from eip_agent import verdicts, view
 from eip_agent.followup import CleanUp, Orders
+from eip_arbiter import arbitration
 from eip_arbiter.arbitration import Arbiter
 from eip_arbiter.decision import case as case_module
 from eip_arbiter.decision import rules
 from eip_arbiter.decision.case import Case
-from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
+from eip_arbiter.decision.snapshot import Address, Snapshot
 from eip_arbiter.ports import Association, MoveFailedError
 
 from simulation.memory_store import MemoryStore
+from simulation.setup import make_setup
 from simulation.shrink import broken
-from simulation.world import make_setup, run
+from simulation.world import run
 
 AT_LEAST = 2
 Patch = tuple[Any, str, Any]
@@ -78,7 +79,7 @@ def claim_from_before_the_grant_counts() -> list[Patch]:
 
     def claimants(self: Case) -> Any:
         others = [n for n in self.snapshot.nodes.values() if n.instance_id != self.address.holder]
-        return tuple(sorted((n for n in others if self.claims(n)), key=self._rank))  # noqa: SLF001
+        return tuple(sorted((n for n in others if self.claims(n)), key=self._rank))
 
     return [_cached(Case, "claimants", claimants)]
 
@@ -93,7 +94,10 @@ def stale_answer_counts() -> list[Patch]:
     def silent(self: Case) -> int:
         return 0 if self.holder_answers else 10**9
 
-    return [_cached(Case, "holder_answers", holder_answers), _cached(Case, "holder_silent_ms", silent)]
+    return [
+        _cached(Case, "holder_answers", holder_answers),
+        _cached(Case, "holder_silent_ms", silent),
+    ]
 
 
 @mutant
@@ -206,7 +210,9 @@ def order_forgotten() -> list[Patch]:
 @mutant
 def never_resumed() -> list[Patch]:
     """A move that nobody finished stays unfinished."""
-    return _replaced("r031", lambda case: rules.Keep("R031", "whatever") if case.is_moving else None)
+    return _replaced(
+        "r031", lambda case: rules.Keep("R031", "whatever") if case.is_moving else None
+    )
 
 
 @mutant
@@ -264,9 +270,7 @@ def old_reports_are_taken() -> list[Patch]:
 @mutant
 def order_of_reports_without_incarnation() -> list[Patch]:
     """Only the sequence number orders reports: a restarted agent is not heard."""
-    return [
-        (MemoryStore, "is_newer", staticmethod(lambda known, report: known.seq < report.seq))
-    ]
+    return [(MemoryStore, "is_newer", staticmethod(lambda known, report: known.seq < report.seq))]
 
 
 @mutant
@@ -285,7 +289,7 @@ def settle_overwrites() -> list[Patch]:
 
     def settle(self: MemoryStore, snapshot: Snapshot, address: Address) -> Any:
         now = self.read(snapshot.cluster_id)
-        return self._put_address(now or snapshot, address)  # noqa: SLF001
+        return self._put_address(now or snapshot, address)
 
     return [(MemoryStore, "settle", settle)]
 
@@ -461,9 +465,7 @@ def nothing_is_pending() -> list[Patch]:
 
 
 def _replaced(prefix: str, rule: Any) -> list[Patch]:
-    changed = tuple(
-        rule if known.__name__.startswith(prefix) else known for known in rules.RULES
-    )
+    changed = tuple(rule if known.__name__.startswith(prefix) else known for known in rules.RULES)
     return [(decision_package, "RULES", changed)]
 
 
@@ -516,14 +518,18 @@ def hunt(seeds: int, first: int, jobs: int, only: str) -> int:
     missed = []
     for name in names:
         hits = {
-            seed: new for seed, found in sorted(caught[name].items()) if (new := found - sound[seed])
+            seed: new
+            for seed, found in sorted(caught[name].items())
+            if (new := found - sound[seed])
         }
         by = sorted({problem for found in hits.values() for problem in found})
-        shown = ", ".join(map(str, list(hits)[:8])) + (", ..." if len(hits) > 8 else "")  # noqa: PLR2004
+        shown = ", ".join(map(str, list(hits)[:8])) + (", ..." if len(hits) > 8 else "")
         print(f"{name}: caught by {len(hits)} of {seeds} seeds ({shown}) through {', '.join(by)}")
         if len(hits) < AT_LEAST:
             missed.append(name)
-    print(f"{len(names) - len(missed)} of {len(names)} planted bugs caught by at least {AT_LEAST} seeds")
+    print(
+        f"{len(names) - len(missed)} of {len(names)} planted bugs caught by at least {AT_LEAST} seeds"
+    )
     if missed:
         print("NOT CAUGHT: " + ", ".join(missed))
     return bool(missed)

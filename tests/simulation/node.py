@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from eip_agent.view import Word
+from greenlet import getcurrent
 
 from simulation import shims
 from simulation.agent import AgentProcess
 from simulation.clock import EPOCH_SECONDS, Loop, Process
-from simulation.pacemaker import PacemakerCluster, Peer
+from simulation.pacemaker import PacemakerCluster
+from simulation.pacemaker_state import Peer
 from simulation.region import Region
 from simulation.resource_agent import ResourceAgent
 
@@ -129,7 +131,6 @@ class Node:
         self, resource: str, action: str, seconds: float, done: Callable[[int], None]
     ) -> None:
         """Pacemaker's executor runs one action."""
-
         marked = self.resource_agent.marked(resource)
 
         def told(code: int) -> None:
@@ -171,8 +172,6 @@ class Node:
         agent, loop = self.agent, self.loop
         if agent is None or not agent.serves:
             return ""
-        from greenlet import getcurrent
-
         task = getcurrent()
         answers: list[str] = []
 

@@ -9,73 +9,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from eip_agent.pacemaker import PacemakerView
 
 from lab.simulated.plan import Member as PlanMember
 from lab.simulated.plan import Role, next_step
-from simulation.clock import Loop, Process
+from simulation.clock import Loop
 from simulation.corosync import Corosync
+from simulation.pacemaker_state import Cib, Here, Peer, Side, is_busy, merged, state_of
 
 DC_DEADTIME_SECONDS = 2.0
 MONITOR_SECONDS = 10.0
 OPERATION_SECONDS = 20.0
 REAL_QUORUM_SIZE = 3
 
-Run = Callable[["Peer", str, str, float, Callable[[int], None]], None]
+Run = Callable[[Peer, str, str, float, Callable[[int], None]], None]
 """Runs the resource agent: peer, resource, action, time-out; calls back with the exit code."""
-
-
-@dataclass
-class Here:
-    """One resource on one node."""
-
-    role: Role = "Stopped"
-    since: float = 0.0
-    failed: bool = False
-    busy: bool = False
-    monitors: int = 0
-
-
-@dataclass
-class Cib:
-    """What one side of a cluster remembers in common."""
-
-    failures: dict[tuple[str, str], str] = field(default_factory=dict)
-    last_on: dict[str, str] = field(default_factory=dict)
-    wanted: dict[str, tuple[str, str | None, float]] = field(default_factory=dict)
-    epoch: int = 0
-    """Of the configuration, which is on disk: where two differ, the higher one wins."""
-
-    left: set[str] = field(default_factory=set)
-
-
-@dataclass
-class Side:
-    """Nodes that agree on their membership."""
-
-    members: tuple[str, ...]
-    dc: str
-    ready_at: float
-    cib: Cib
-    waits_for: list[Peer] = field(default_factory=list)
-    """Nodes whose operations have to end before the others may join."""
-
-
-class Peer:
-    """Corosync and Pacemaker on one node; `stack` is `up`, `down`, or `dead` under Pacemaker."""
-
-    def __init__(self, name: str, number: int, resources: Sequence[str]) -> None:
-        self.name, self.number = name, number
-        self.stack, self.stack_since = "down", 0.0
-        self.process = Process(f"{name} pacemaker")
-        self.view: tuple[str, ...] = ()
-        self.left_cleanly = False
-        self.leaving = False
-        self.pending = False
-        self.side = Side((name,), name, 0.0, Cib())
-        self.resources = {resource: Here() for resource in resources}
 
 
 class PacemakerCluster:
@@ -166,7 +115,7 @@ class PacemakerCluster:
         dc_stays = chosen.dc in members
         dc = chosen.dc if dc_stays else rng.choice([n.name for n in nodes])
         ready_at = self._loop.now + (0.05 if dc_stays else rng.uniform(0.1, 0.9))
-        side = Side(members, dc, ready_at, _merged(sources, chosen))
+        side = Side(members, dc, ready_at, merged(sources, chosen))
         if len(sources) > 1:
             side.ready_at = self._loop.now + rng.uniform(0.3, 1.0)
             side.waits_for = [n for n in nodes if n.side is chosen]
@@ -188,7 +137,7 @@ class PacemakerCluster:
         peers = [self.peers[name] for name in side.members]
         peers = [p for p in peers if p.side is side and not p.left_cleanly]
         if side.waits_for:
-            if any(p.side is side and _is_busy(p) for p in side.waits_for):
+            if any(p.side is side and is_busy(p) for p in side.waits_for):
                 return
             side.waits_for = []
             for peer in peers:
@@ -198,7 +147,7 @@ class PacemakerCluster:
         for resource in peers[0].resources:
             self._schedule_resource(side, peers, resource)
         for peer in peers:
-            if peer.leaving and not _is_busy(peer):
+            if peer.leaving and not is_busy(peer):
                 self._leave_if_empty(peer)
 
     def _dc_acts(self, side: Side) -> bool:
@@ -215,11 +164,9 @@ class PacemakerCluster:
             banned = (resource, peer.name) in side.cib.failures or peer.name == banned_on
             # Of several copies Pacemaker keeps one on a node it may use, by the order of nodes.
             order = float(self._order[peer.name] + banned * len(self.names))
-            since = here.since if copies < 2 else order  # noqa: PLR2004
+            since = here.since if copies < 2 else order
             members.append(
-                PlanMember(
-                    peer.name, here.role, since, banned or lost_quorum, peer.leaving
-                )
+                PlanMember(peer.name, here.role, since, banned or lost_quorum, peer.leaving)
             )
             if here.busy and here.role == "Stopped":
                 return  # its probe has not ended
@@ -234,7 +181,10 @@ class PacemakerCluster:
         here.busy = True
         action = step.operation
         self._run(
-            peer, resource, action, OPERATION_SECONDS,
+            peer,
+            resource,
+            action,
+            OPERATION_SECONDS,
             lambda code: self._ended(peer, resource, action, code),
         )
         self._alert(peer)
@@ -339,11 +289,11 @@ class PacemakerCluster:
         lost = frozenset(n for n in self.names if n not in side.members and n not in side.cib.left)
         roles, running_on, failed_here = {}, {}, set()
         for resource, here in peer.resources.items():
-            roles[resource] = _state(here)
+            roles[resource] = state_of(here)
             running_on[resource] = frozenset(
                 name
                 for name in side.members
-                if _state(self.peers[name].resources[resource]) == "started"
+                if state_of(self.peers[name].resources[resource]) == "started"
                 and not (peer.pending and name != peer.name)
             )
             if (resource, peer.name) in side.cib.failures:
@@ -365,33 +315,3 @@ class PacemakerCluster:
     def quorum_mode(self) -> str:
         """What `corosync-quorumtool` tells of the cluster."""
         return "two_node" if len(self.names) < REAL_QUORUM_SIZE else "majority"
-
-
-def _state(here: Here) -> str:
-    if here.failed:
-        return "failed"
-    return {"Stopped": "stopped", "Starting": "starting"}.get(here.role, "started")
-
-
-def _is_busy(peer: Peer) -> bool:
-    return any(here.busy for here in peer.resources.values())
-
-
-def _merged(sources: list[Side], chosen: Side) -> Cib:
-    """One CIB of several; of its failures, each node's own word takes priority."""
-    newest = max(sources, key=lambda side: (side.cib.epoch, side is chosen)).cib
-    owner = {name: side for side in sources for name in side.members}
-    merged = Cib(
-        {},
-        dict(chosen.cib.last_on),
-        dict(newest.wanted),
-        newest.epoch,
-        set(chosen.cib.left),
-    )
-    for side in sources:
-        for (resource, name), action in side.cib.failures.items():
-            if owner.get(name, chosen) is side:
-                merged.failures[resource, name] = action
-        for resource, name in side.cib.last_on.items():
-            merged.last_on.setdefault(resource, name)
-    return merged

@@ -1,66 +1,31 @@
-"""A modelled region: EventBridge and Lambda around the shipped arbiter, and its ports.
+"""A modelled region: EventBridge and Lambda around the shipped arbiter.
 
-Each invocation is a task that may crash or stall at any of its calls. The ports pass calls on to
-the memory store and the modelled EC2, in virtual time, with what the weather makes of them.
+Each invocation is a task that may crash or stall at any of its calls; `ports` carries these out.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from eip_arbiter.arbitration import Arbiter
-from eip_arbiter.decision.outcome import ReportSeen
 from eip_arbiter.decision.policy import Policy
-from eip_arbiter.decision.snapshot import Address, Node, Snapshot
-from eip_arbiter.ports import Association, Committed, HistoryEntry, LostRace, MoveFailedError
+from eip_arbiter.decision.snapshot import Snapshot
 from eip_contract.report import NodeReport, ReportRejected
 from eip_contract.state_item import ClusterStatus
-from greenlet import getcurrent
 
 from simulation.clock import EPOCH_SECONDS, Loop
 from simulation.ec2 import ModelEc2
+from simulation.invocation import Invocation, Killed, ServiceError
 from simulation.memory_store import MemoryStore, to_status
+from simulation.ports import EC2_CLIENT_SECONDS, Ports
 from simulation.weather import Weather
-
-FUNCTION_SECONDS = 9.0
-EC2_CLIENT_SECONDS = 7.0
-"""What EC2's client takes with its retries until it gives up."""
 
 MOST_CALLS = 6
 STALE_READS = 0.05
 RETRY_SECONDS = (30.0, 59.0)
 """When Lambda tries a failed asynchronous invocation again, while the event is young enough."""
-
-T = TypeVar("T")
-
-
-class Killed(BaseException):
-    """The execution environment ended; no shipped code may catch this."""
-
-
-class ServiceError(Exception):
-    """DynamoDB refused or did not answer, as botocore's errors are: not caught by the arbiter."""
-
-
-@dataclass
-class Invocation:
-    """One run of a function; `fate` strikes at its call number `fate_at`."""
-
-    number: int
-    started: float
-    fate: str = ""
-    fate_at: int = 0
-    calls: int = 0
-    snapshot: Snapshot | None = None
-    snapshot_at: float = 0.0
-
-    def address(self, allocation_id: str) -> Address | None:
-        """What this invocation last read or wrote of an address."""
-        addresses = self.snapshot.addresses.values() if self.snapshot else ()
-        return next((a for a in addresses if a.allocation_id == allocation_id), None)
 
 
 class Telemetry:
@@ -93,7 +58,12 @@ class Region:
     """What is beyond the nodes. `watch` is told of every write and call that took effect."""
 
     def __init__(
-        self, loop: Loop, rng: random.Random, weather: Weather, watch: Any, tell: Callable[[str], None]
+        self,
+        loop: Loop,
+        rng: random.Random,
+        weather: Weather,
+        watch: Any,
+        tell: Callable[[str], None],
     ) -> None:
         self.loop, self.rng, self.weather, self.watch = loop, rng, weather, watch
         self.store, self.ec2 = MemoryStore(), ModelEc2()
@@ -135,7 +105,7 @@ class Region:
         known = self._statuses.get(cluster_id)
         if known and (known[0] is snapshot or (not consistent and self.rng.random() < STALE_READS)):
             return known[1]
-        status = None if snapshot is None else to_status(snapshot)
+        status = None if snapshot is None else to_status(snapshot, known)
         self._statuses[cluster_id] = (snapshot, status)
         return status
 
@@ -189,207 +159,3 @@ class Region:
     def until_calm(self, seconds: float) -> float:
         """Cuts a delay so that what is late still comes before the calm end of a run."""
         return max(0.0, min(seconds, self.calm_from - 1.0 - self.loop.now))
-
-
-class _Steps:
-    """One call of an invocation, with what can happen before and after it."""
-
-    def __init__(self, region: Region) -> None:
-        self._region = region
-        self._loop = region.loop
-
-    def invocation(self) -> Invocation:
-        """Whose call this is."""
-        found = getcurrent().invocation  # type: ignore[attr-defined]
-        assert isinstance(found, Invocation)
-        return found
-
-    def _come(self, seconds: float) -> Invocation:
-        invocation = self.invocation()
-        invocation.calls += 1
-        self._strike(invocation, "before")
-        self.wait(invocation, seconds)
-        return invocation
-
-    def _gone(self, invocation: Invocation) -> None:
-        self._strike(invocation, "after")
-
-    def wait(self, invocation: Invocation, seconds: float) -> None:
-        """Time passes in a call; the function's time-out ends the whole invocation."""
-        left = invocation.started + FUNCTION_SECONDS - self._loop.now
-        if seconds > left:
-            self._loop.sleep(max(0.0, left))
-            raise Killed
-        self._loop.sleep(seconds)
-
-    def _strike(self, invocation: Invocation, when: str) -> None:
-        if invocation.fate_at != invocation.calls or not invocation.fate.endswith(when):
-            return
-        if "crash" in invocation.fate:
-            raise Killed
-        # The environment is paused as a whole, its own clock of the time-out with it.
-        seconds = self._region.until_calm(self._region.rng.uniform(1.0, 240.0))
-        self._loop.sleep(seconds)
-        invocation.started += seconds
-
-
-class Ports(_Steps):
-    """Implements `Store` and `Inventory` of `eip_arbiter.ports`."""
-
-    def __init__(self, region: Region) -> None:
-        super().__init__(region)
-        self.elastic_ips = ElasticIpPort(region)
-
-    def _dynamodb(self, act: Callable[[], T], *, seconds: float = 0.004) -> T:
-        region = self._region
-        invocation = self._come(region.rng.uniform(0.5, 2.0) * seconds)
-        if region.weather.strikes("dynamodb_error"):
-            self.wait(invocation, region.rng.choice((0.05, 4.0)))
-            raise ServiceError("DynamoDB")
-        outcome = act()
-        found = getattr(outcome, "snapshot", outcome)
-        if isinstance(found, Snapshot):
-            invocation.snapshot, invocation.snapshot_at = found, self._loop.now
-        if region.weather.strikes("dynamodb_lost_reply"):
-            raise ServiceError("DynamoDB's reply was lost")
-        self._gone(invocation)
-        return outcome
-
-    def record_report(self, report: NodeReport, received_at_ms: int) -> Any:
-        """Passed on."""
-        region = self._region
-
-        def act() -> Any:
-            outcome = region.store.record_report(report, received_at_ms)
-            region.watch.recorded(report, outcome)
-            return outcome
-
-        return self._dynamodb(act)
-
-    def record_instance_state(self, instance_id: str, state: str, at_ms: int) -> Snapshot | None:
-        """Passed on."""
-        store = self._region.store
-        return self._dynamodb(lambda: store.record_instance_state(instance_id, state, at_ms))
-
-    def read(self, cluster_id: str) -> Snapshot | None:
-        """Passed on."""
-        return self._dynamodb(lambda: self._region.store.read(cluster_id))
-
-    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
-        """Passed on."""
-        self._dynamodb(lambda: self._region.store.register(cluster_id, node, addresses))
-
-    def commit(
-        self, snapshot: Snapshot, address: Address, rested_on: tuple[ReportSeen, ...]
-    ) -> Committed | LostRace:
-        """Passed on."""
-        region = self._region
-
-        def act() -> Committed | LostRace:
-            before = region.store.read(snapshot.cluster_id)
-            outcome = region.store.commit(snapshot, address, rested_on)
-            if isinstance(outcome, Committed) and before is not None:
-                region.watch.committed(before, address)
-            return outcome
-
-        return self._dynamodb(act)
-
-    def settle(self, snapshot: Snapshot, address: Address) -> Committed | LostRace:
-        """Passed on."""
-        region = self._region
-
-        def act() -> Committed | LostRace:
-            outcome = region.store.settle(snapshot, address)
-            if isinstance(outcome, Committed):
-                region.watch.settled(snapshot, address)
-            return outcome
-
-        return self._dynamodb(act)
-
-    def pause(self, snapshot: Snapshot, until_ms: int) -> Committed | LostRace:
-        """Passed on."""
-        return self._dynamodb(lambda: self._region.store.pause(snapshot, until_ms))
-
-    def append_history(self, entry: HistoryEntry) -> None:
-        """Passed on."""
-        self._dynamodb(lambda: self._region.store.append_history(entry))
-
-    def node(self, instance_id: str) -> tuple[str, Node] | None:
-        """EC2's facts of an instance."""
-        self._come(0.1)
-        found = self._region.ec2.instances.get(instance_id)
-        return (found.cluster_id, found.node) if found else None
-
-    def addresses(self, cluster_id: str) -> tuple[Address, ...]:
-        """EC2's addresses that are tagged for a cluster."""
-        self._come(0.1)
-        return self._region.ec2.tagged(cluster_id)
-
-
-class ElasticIpPort(_Steps):
-    """Implements `ElasticIps` of `eip_arbiter.ports`."""
-
-    def associate(self, allocation_id: str, interface_id: str, private_ip: str) -> str:
-        """Passed on; it may land without a reply, or long after the client gave up."""
-        region = self._region
-        invocation = self.invocation()
-        region.watch.asked(invocation, allocation_id, interface_id)
-        known = invocation.address(allocation_id)
-        term = known.term if known else 0
-        asked_at = self._loop.now
-        self._come(region.rng.uniform(0.2, 0.9))
-
-        def land() -> str:
-            lag = region.rng.uniform(0.2, 8.0)
-            done = region.ec2.associate(
-                self._loop.now, allocation_id, interface_id, private_ip,
-                term=term, asked_at=asked_at, lag=lag,
-            )
-            region.watch.landed(region.ec2.journal[-1])
-            return done
-
-        return self._with_weather(invocation, land)
-
-    def disassociate(self, association_id: str) -> None:
-        """Passed on."""
-        region = self._region
-        invocation = self.invocation()
-        asked_at = self._loop.now
-        self._come(region.rng.uniform(0.2, 0.9))
-
-        def land() -> str:
-            count = len(region.ec2.journal)
-            region.ec2.disassociate(
-                self._loop.now, association_id, term=-1, asked_at=asked_at, lag=1.0
-            )
-            if len(region.ec2.journal) > count:
-                region.watch.landed(region.ec2.journal[-1])
-            return ""
-
-        self._with_weather(invocation, land)
-
-    def locate(self, allocation_id: str) -> Association | None:
-        """Passed on."""
-        region = self._region
-        invocation = self._come(region.rng.uniform(0.1, 0.4))
-        if region.weather.strikes("ec2_error"):
-            raise MoveFailedError("RequestLimitExceeded", "throttled")
-        found = region.ec2.locate(allocation_id)
-        self._gone(invocation)
-        return found
-
-    def _with_weather(self, invocation: Invocation, land: Callable[[], str]) -> str:
-        region, weather = self._region, self._region.weather
-        if weather.strikes("ec2_error"):
-            self.wait(invocation, region.rng.choice((0.3, EC2_CLIENT_SECONDS)))
-            raise MoveFailedError("RequestLimitExceeded", "throttled")
-        if weather.strikes("ec2_late"):
-            self._loop.at(region.until_calm(region.rng.uniform(5.0, 120.0)), land)
-            self.wait(invocation, EC2_CLIENT_SECONDS)
-            raise MoveFailedError("ReadTimeoutError", "no answer")
-        association_id = land()
-        if weather.strikes("ec2_lost_reply"):
-            self.wait(invocation, EC2_CLIENT_SECONDS)
-            raise MoveFailedError("ReadTimeoutError", "no answer")
-        self._gone(invocation)
-        return association_id

@@ -79,7 +79,10 @@ class Summary:
         yield "orders: " + _counted(told["orders"])
         for name, text in (
             ("claim_to_grant_seconds", "start on a node to its grant"),
-            ("wrong_place_seconds_per_fault", "address elsewhere than the running resource, per fault"),
+            (
+                "wrong_place_seconds_per_fault",
+                "address elsewhere than the running resource, per fault",
+            ),
             ("all_well_after_faults_seconds", "all well after the last fault"),
         ):
             yield f"{text}: " + _counted(told[name])
@@ -89,7 +92,7 @@ class Summary:
 
 
 def _spread(values: list[float]) -> dict[str, float]:
-    if len(values) < 2:  # noqa: PLR2004
+    if len(values) < 2:
         return {"count": len(values)}
     cuts = statistics.quantiles(values, n=1000, method="inclusive")
     return {

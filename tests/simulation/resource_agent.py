@@ -55,7 +55,11 @@ class ResourceAgent:
     """One node's resource agents; `files` are those that a reboot empties."""
 
     def __init__(
-        self, loop: Loop, resources: tuple[str, ...], ask: Ask, metadata_ips: Callable[[], tuple[str, ...]]
+        self,
+        loop: Loop,
+        resources: tuple[str, ...],
+        ask: Ask,
+        metadata_ips: Callable[[], tuple[str, ...]],
     ) -> None:
         self.files: dict[str, tuple[str, float]] = {}
         self._loop, self._ask, self._metadata_ips = loop, ask, metadata_ips
@@ -100,7 +104,12 @@ class ResourceAgent:
         return f"/run/mark-{resource}" in self.files
 
     def run(
-        self, process: Process, resource: str, action: str, seconds: float, done: Callable[[int], None]
+        self,
+        process: Process,
+        resource: str,
+        action: str,
+        seconds: float,
+        done: Callable[[int], None],
     ) -> None:
         """Runs one action; 124 stands for Pacemaker's time-out."""
         ended: list[int] = []

@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from eip_agent import board, followup, operations, publisher, reporter, watchers
+from eip_agent import board, followup, operations, publisher, reporter, view, watchers
 from eip_agent.pacemaker import PacemakerView
 
 from simulation import clock
@@ -54,6 +54,7 @@ _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (board, "dataclasses", _DATACLASSES),
     (reporter, "dataclasses", _DATACLASSES),
     (watchers, "dataclasses", _DATACLASSES),
+    (view, "dataclasses", _DATACLASSES),
     (board, "threading", clock.threading),
     (reporter, "time", clock.time),
     (publisher, "threading", clock.threading),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from simulation.world import Setup, run
+from simulation.setup import Setup
+from simulation.world import run
 
 MOST_RUNS = 250
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from simulation.mutants import MUTANTS, catch
-from simulation.shrink import shrink
-from simulation.world import Result, make_setup, run
+from simulation.setup import make_setup
+from simulation.world import Result, run
 
 SEEDS = 60
 TESTS = Path(__file__).parents[1]
@@ -45,16 +45,22 @@ def test_a_seed_is_the_same_in_another_process() -> None:
     """Nothing but the seed decides: neither this process's past nor the order of its sets."""
     here = run(make_setup(7), keep_timeline=True)
     script = (
-        "from simulation.world import make_setup, run\n"
+        "from simulation.setup import make_setup\nfrom simulation.world import run\n"
         "print('\\n'.join(run(make_setup(7), keep_timeline=True).timeline))"
     )
     for hash_seed in ("1", "2"):
         environment = {
-            **os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)
+            **os.environ,
+            "PYTHONHASHSEED": hash_seed,
+            "PYTHONPATH": os.pathsep.join(sys.path),
         }
         there = subprocess.run(
-            [sys.executable, "-c", script], env=environment, cwd=TESTS, check=True,
-            capture_output=True, text=True,
+            [sys.executable, "-c", script],
+            env=environment,
+            cwd=TESTS,
+            check=True,
+            capture_output=True,
+            text=True,
         )
         assert there.stdout.splitlines() == "\n".join(here.timeline).splitlines()
 

@@ -166,7 +166,9 @@ def test_only_a_newer_report_is_taken(
         newest = outcome.snapshot.nodes[builders.N1].report
         assert newest is not None
         assert (newest.incarnation, newest.seq, newest.received_at_ms) == (
-            incarnation, seq, NOW + 5
+            incarnation,
+            seq,
+            NOW + 5,
         )
     else:
         assert outcome == StaleReport(1, 1)
@@ -207,9 +209,7 @@ def test_a_commit_is_lost_to_a_newer_report_it_rested_on(
     assert isinstance(subject.store.commit(known, granted(known), on_the_other), Committed)
 
 
-def test_a_settlement_keeps_an_order_that_came_meanwhile(
-    subject: Subject, known: Snapshot
-) -> None:
+def test_a_settlement_keeps_an_order_that_came_meanwhile(subject: Subject, known: Snapshot) -> None:
     moving = subject.store.commit(known, granted(known), ())
     assert isinstance(moving, Committed)
     order = Order("o-1", builders.N2, force=True, issued_at_ms=NOW, until_ms=NOW + 9)
@@ -217,7 +217,10 @@ def test_a_settlement_keeps_an_order_that_came_meanwhile(
     ordered = subject.store.commit(moving.snapshot, replace(address, order=order), ())
     assert isinstance(ordered, Committed)
     settled = replace(
-        address, phase=Phase.SETTLED, association_id="eipassoc-1", interface_id="eni-1",
+        address,
+        phase=Phase.SETTLED,
+        association_id="eipassoc-1",
+        interface_id="eni-1",
         changed_at_ms=NOW + 3,
     )
     outcome = subject.store.settle(moving.snapshot, settled)
@@ -291,7 +294,9 @@ def test_nodes_read_the_same_of_both(subject: Subject, cluster_id: str, known: S
     found = status.addresses["eip"]
     assert (found.holder, found.term, found.phase) == (builders.N1, 1, "moving")
     assert (found.order_id, found.order_target, found.order_until_ms) == (
-        "o-1", builders.N2, NOW + 9
+        "o-1",
+        builders.N2,
+        NOW + 9,
     )
     assert found.refused_claimant == builders.N2
     assert status.last_reports == {builders.N1: (1, 1), builders.N2: (1, 1)}
@@ -306,9 +311,7 @@ def test_of_racing_commits_one_wins(
 
     def commit(number: int) -> Callable[[], None]:
         address = granted(known, rule=f"R{number:03d}")
-        return lambda: outcomes.append(
-            (address, subject.store.commit(known, address, seen(known)))
-        )
+        return lambda: outcomes.append((address, subject.store.commit(known, address, seen(known))))
 
     subject.at_once([commit(number) for number in range(count)])
     won = [address for address, outcome in outcomes if isinstance(outcome, Committed)]
@@ -319,9 +322,7 @@ def test_of_racing_commits_one_wins(
 
 @pytest.mark.parametrize("count", [2, 10])
 @pytest.mark.usefixtures("known")
-def test_of_racing_reports_the_newest_stays(
-    subject: Subject, cluster_id: str, count: int
-) -> None:
+def test_of_racing_reports_the_newest_stays(subject: Subject, cluster_id: str, count: int) -> None:
     order = random.Random(count).sample(range(2, 2 + count), count)
     subject.at_once(
         [
@@ -348,8 +349,20 @@ class Twins:
         self.at_ms += rng.randint(0, 3)
         number = rng.randint(1, 3)
         name = rng.choice(
-            ("record", "record", "record", "state", "register", "commit", "commit", "settle",
-             "settle", "pause", "read", "history")
+            (
+                "record",
+                "record",
+                "record",
+                "state",
+                "register",
+                "commit",
+                "commit",
+                "settle",
+                "settle",
+                "pause",
+                "read",
+                "history",
+            )
         )
         answers = [getattr(self, name)(store, number, rng.getstate()) for store in self.stores]
         rng.random()
@@ -372,8 +385,12 @@ class Twins:
         rng = self._again(state)
         return store.record_report(
             report(
-                self.cluster_id, number, seq=rng.randint(0, 12), incarnation=rng.randint(1, 2),
-                lost=rng.choice(((), ("n2",))), awaiting=rng.choice(((), ("eip",))),
+                self.cluster_id,
+                number,
+                seq=rng.randint(0, 12),
+                incarnation=rng.randint(1, 2),
+                lost=rng.choice(((), ("n2",))),
+                awaiting=rng.choice(((), ("eip",))),
                 state=rng.choice(("started", "starting", "stopped", "failed")),
                 public_ips=rng.choice((None, (), ("203.0.113.1",))),
             ),
@@ -383,7 +400,9 @@ class Twins:
     def state(self, store: Store, number: int, state: Any) -> Any:
         rng = self._again(state)
         return store.record_instance_state(
-            self._instance(number), rng.choice(("stopping", "stopped")), self.at_ms - rng.randint(0, 4)
+            self._instance(number),
+            rng.choice(("stopping", "stopped")),
+            self.at_ms - rng.randint(0, 4),
         )
 
     def _instance(self, number: int) -> str:
@@ -394,7 +413,9 @@ class Twins:
         node = replace(
             builders.node(number, None), priority=rng.randint(0, 1), nofailover=rng.random() < 0.2
         )
-        store.register(self.cluster_id, node, rng.choice(((unheld(),), (unheld(), unheld("vip", 1)))))
+        store.register(
+            self.cluster_id, node, rng.choice(((unheld(),), (unheld(), unheld("vip", 1))))
+        )
         return store.read(self.cluster_id)
 
     def commit(self, store: Store, number: int, state: Any) -> Any:
@@ -413,7 +434,7 @@ class Twins:
             rule=rng.choice(("R050", "R070")),
             recent_moves_ms=rng.choice(((), (self.at_ms,))),
             refusal=rng.choice((None, Refusal(self._instance(1), self.at_ms))),
-            order=rng.choice((None, Order("o", self._instance(2), True, self.at_ms, NOW))),  # noqa: FBT003
+            order=rng.choice((None, Order("o", self._instance(2), True, self.at_ms, NOW))),
         )
         return store.commit(snapshot, address, rng.choice(((), seen(snapshot))))
 
@@ -427,8 +448,11 @@ class Twins:
         return store.settle(
             snapshot,
             replace(
-                address, phase=Phase.SETTLED, association_id=association,
-                interface_id=association and f"eni-{number}", changed_at_ms=self.at_ms,
+                address,
+                phase=Phase.SETTLED,
+                association_id=association,
+                interface_id=association and f"eni-{number}",
+                changed_at_ms=self.at_ms,
             ),
         )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
+from eip_arbiter.decision.snapshot import Address, Snapshot
 from eip_arbiter.ports import Recorded
 from eip_contract.report import NodeReport
 
@@ -114,10 +114,10 @@ class Watch:
         if after.term == old.term and after.holder == old.holder:
             return
         if after.holder is not None:
-            self.check(invariants.i2_answering_holder, before, old, after)
-            self.check(invariants.i2_undisturbed_holder, before, old, after)
+            self.check(invariants.i2_answering_holder, old, after)
+            self.check(invariants.i2_undisturbed_holder, old, after)
             self.check(invariants.i4_paused, before, old, after)
-            self.check(invariants.i3_evidence, before, old, after)
+            self.check(invariants.i3_evidence, old, after)
             self._note_grant(before.cluster_id, old, after)
         self.grants[key] = Grant(self.now, after.holder, old, after)
 
@@ -160,9 +160,7 @@ class Watch:
         """Pacemaker runs the resource agent's start."""
         self.starts[node.instance_id, resource] = self.now
 
-    def operation(
-        self, node: Node, resource: str, action: str, code: int, *, marked: bool
-    ) -> None:
+    def operation(self, node: Node, resource: str, action: str, code: int, *, marked: bool) -> None:
         """The resource agent ended an action."""
         self.world.tell(f"{node.key}: {action} {resource} -> {code}")
         if action == "monitor" and marked and code not in (0, 124):
@@ -219,7 +217,7 @@ class Watch:
         well_since: float | None = None
         while self.now < world.setup.calm_from + invariants.LONGEST_RECOVERY_SECONDS:
             world.loop.run_until(self.now + 1.0)
-            if invariants.all_is_well(self):
+            if truth.all_is_well(self):
                 well_since = self.now if well_since is None else well_since
                 if self.now - well_since >= invariants.STAYS_WELL_SECONDS:
                     break
@@ -237,7 +235,7 @@ class Watch:
     def _replay_old_reports(self) -> None:
         """I5: reports of long ago change nothing."""
         world = self.world
-        before = invariants.holders(self)
+        before = truth.holders(self)
         for report in list(self.lately):
             if (report.incarnation, report.seq) < self._newest(report):
                 world.region.invoke(lambda r=report: world.region.arbiter.on_report(r), retries=0)
@@ -263,7 +261,7 @@ class Sampler:
         watch = self._watch
         for cluster in watch.world.clusters:
             for resource in cluster.nodes[0].resources:
-                if invariants.is_misplaced(watch, cluster, resource):
+                if truth.is_misplaced(watch, cluster, resource):
                     self._wrong[len(watch.faults)] += 1
         watch.world.loop.at(self.STEP_SECONDS, self.sample)
 
@@ -275,8 +273,8 @@ class Sampler:
         result = watch.world.result
         for number in range(1, len(watch.faults) + 1):
             result.wrong_place.append(self._wrong[number] * self.STEP_SECONDS)
-        for count in invariants.moves_by_fault(watch):
+        for count in truth.moves_by_fault(watch):
             result.moves_per_fault[count] += 1
 
 
-from simulation import invariants  # noqa: E402 - each needs the other's names, at run time only
+from simulation import invariants, truth  # noqa: E402 - each needs the other's names, at run time only

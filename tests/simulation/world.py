@@ -13,31 +13,16 @@ from eip_arbiter.decision.snapshot import Address
 from eip_arbiter.decision.snapshot import Node as NodeFacts
 
 from simulation import clock, shims
+from simulation.acts import Scene
 from simulation.clock import Loop
 from simulation.ec2 import Instance
-from simulation.faults import KINDS, Fault, one_at_a_time, schedule
+from simulation.faults import KINDS, Fault
 from simulation.node import Node
 from simulation.pacemaker import PacemakerCluster
 from simulation.region import Region
+from simulation.setup import Setup
 from simulation.watch import Watch
-from simulation.weather import CLIMATE_LIMITS, Weather
-
-FIRST_FAULT_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a seed makes of a run before anything happens."""
-
-    seed: int
-    sizes: tuple[int, ...]
-    addresses: int
-    token_seconds: float
-    stops_without_quorum: bool
-    climate: dict[str, float]
-    faults: tuple[Fault, ...]
-    serial: bool
-    calm_from: float
+from simulation.weather import Weather
 
 
 class SimulatedCluster:
@@ -161,7 +146,7 @@ class World:
         self.tell(f"FAULT {fault}")
         self.result.injected[fault.kind] += 1
         self.watch.fault(cluster, fault)
-        end = KINDS[fault.kind][2](self, cluster, fault)
+        end = KINDS[fault.kind][2](Scene(self, cluster, fault))
         if end is not None:
             self.loop.at(fault.seconds, lambda: self._end(fault, end))
 
@@ -257,7 +242,8 @@ class World:
         ec2 = self.region.ec2
         resource = self.rng.choice(node.resources)
         allocation_id, address = next(
-            (i, a) for i, (c, a) in ec2.addresses.items()
+            (i, a)
+            for i, (c, a) in ec2.addresses.items()
             if c == cluster.cluster_id and a.resource == resource
         )
         now, lag = self.loop.now, self.rng.uniform(0.2, 8.0)
@@ -267,46 +253,7 @@ class World:
             ec2.disassociate(now, where.association_id, term=-2, asked_at=now, lag=lag)
         else:
             ip = ec2.instances[node.instance_id].node.private_ips[address.private_ip_index]
-            ec2.associate(
-                now, allocation_id, node.interface_id, ip, term=-2, asked_at=now, lag=lag
-            )
-
-
-def make_setup(seed: int) -> Setup:
-    """What this seed stands for."""
-    rng = random.Random(f"{seed} setup")
-    serial = rng.random() < 0.2  # noqa: PLR2004
-    clusters = 1 if serial else rng.choice((1, 1, 1, 2, 3))
-    sizes = tuple(rng.choice((2, 2, 2, 2, 3, 3, 4, 5)) for _ in range(clusters))
-    climate = {}
-    if rng.random() < 0.7:  # noqa: PLR2004
-        worst = rng.random() ** 2
-        climate = {kind: worst * limit * rng.random() for kind, limit in CLIMATE_LIMITS.items()}
-    if serial:
-        count = rng.randint(4, 8)
-        faults = one_at_a_time(
-            rng, clusters, max(sizes), begin=FIRST_FAULT_SECONDS, gap=90.0, count=count
-        )
-        calm_from = faults[-1].at + faults[-1].seconds + 30.0
-    else:
-        length = rng.uniform(60.0, 200.0)
-        count = rng.randint(8, 30) * clusters
-        faults = schedule(
-            rng, clusters, max(sizes), begin=FIRST_FAULT_SECONDS,
-            end=FIRST_FAULT_SECONDS + length, count=count,
-        )
-        calm_from = FIRST_FAULT_SECONDS + length + 1.0
-    return Setup(
-        seed=seed,
-        sizes=sizes,
-        addresses=rng.choice((1, 1, 1, 2)),
-        token_seconds=rng.choice((1.0, 1.0, 3.0)),
-        stops_without_quorum=rng.random() < 0.5,  # noqa: PLR2004
-        climate=climate,
-        faults=tuple(faults),
-        serial=serial,
-        calm_from=calm_from,
-    )
+            ec2.associate(now, allocation_id, node.interface_id, ip, term=-2, asked_at=now, lag=lag)
 
 
 def run(setup: Setup, *, keep_timeline: bool = False) -> Result:

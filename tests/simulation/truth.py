@@ -1,0 +1,134 @@
+"""What is true in a run, whoever knows it: questions that invariants and figures ask."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from eip_arbiter.decision.snapshot import Address, Phase
+from eip_contract.report import NodeReport
+
+if TYPE_CHECKING:
+    from simulation.node import Node
+    from simulation.watch import Watch
+    from simulation.world import SimulatedCluster
+
+
+def claims(report: NodeReport, resource: str) -> bool:
+    """Whether a report is a claim of a healthy node."""
+    state = report.resources.get(resource)
+    return (
+        state is not None
+        and state.state in ("started", "starting")
+        and report.pacemaker.state in ("online", "standby", "maintenance", "pending")
+        and not report.failing
+    )
+
+
+def runs(node: Node, resource: str) -> bool:
+    """Whether this node really runs the resource."""
+    here = node.peer.resources[resource]
+    return (
+        node.powered
+        and not node.peer.process.frozen
+        and node.peer.stack == "up"
+        and here.role == "Started"
+        and not here.failed
+        and not here.busy
+    )
+
+
+def is_misplaced(watch: Watch, cluster: SimulatedCluster, resource: str) -> bool:
+    """Whether some node runs the resource, and the address is with none that does."""
+    running = [node for node in cluster.nodes if runs(node, resource)]
+    if not running:
+        return False
+    address = address_of(watch, cluster.cluster_id, resource)
+    where = watch.world.region.ec2.locate(address.allocation_id) if address else None
+    return where is None or where.interface_id not in [node.interface_id for node in running]
+
+
+def all_is_well(watch: Watch) -> bool:
+    """Whether nothing is wrong anywhere."""
+    return next(iter(problems_of(watch)), None) is None
+
+
+def problems_of(watch: Watch) -> list[str]:
+    found = []
+    for cluster in watch.world.clusters:
+        for resource in cluster.nodes[0].resources:
+            running = [node for node in cluster.nodes if runs(node, resource)]
+            busy = any(
+                node.peer.resources[resource].role != "Stopped"
+                for node in cluster.nodes
+                if node not in running
+            )
+            if len(running) != 1 or busy:
+                names = [node.name for node in running]
+                found.append(f"{cluster.cluster_id} {resource} runs on {names}, busy: {busy}")
+                continue
+            address = address_of(watch, cluster.cluster_id, resource)
+            settled = address.phase is Phase.SETTLED
+            if is_misplaced(watch, cluster, resource):
+                found.append(
+                    f"{cluster.cluster_id} {resource} is not where {running[0].key} runs it"
+                )
+            elif address.holder != running[0].instance_id or not settled:
+                found.append(f"{cluster.cluster_id} {resource} is held by {address.holder}")
+    return found
+
+
+def holders(watch: Watch) -> list[tuple[str, str, str | None, int]]:
+    """Every address with its holder and term, and where EC2 has it."""
+    found = []
+    for allocation_id, (cluster_id, address) in watch.world.region.ec2.addresses.items():
+        where = watch.world.region.ec2.locate(allocation_id)
+        now = address_of(watch, cluster_id, address.resource)
+        found.append((cluster_id, where.interface_id if where else "", now.holder, now.term))
+    return found
+
+
+def moves_by_fault(watch: Watch) -> list[int]:
+    """Moves of the arbiter's own accord between each fault and the next, of one address."""
+    times = [fault.at for fault in watch.faults] + [float("inf")]
+    pairs = itertools.pairwise(times)
+    return [max(moves_between(watch, *pair).values(), default=0) for pair in pairs]
+
+
+def moves_between(watch: Watch, begin: float, end: float) -> Counter[str]:
+    return Counter(m.allocation_id for at, _, m in watch.moves if begin <= at < end)
+
+
+def places(watch: Watch, cluster_id: str, resource: str) -> list[tuple[float, str]]:
+    """Since when EC2 had an address where."""
+    ec2 = watch.world.region.ec2
+    return [
+        (landing.at, landing.after.interface_id if landing.after else "")
+        for landing in ec2.journal
+        for owner, address in [ec2.addresses[landing.allocation_id]]
+        if (owner, address.resource) == (cluster_id, resource)
+    ]
+
+
+def address_of(watch: Watch, cluster_id: str, resource: str) -> Address:
+    snapshot = watch.world.region.store.read(cluster_id)
+    if snapshot is not None:
+        return snapshot.addresses[resource]
+    addresses = watch.world.region.ec2.addresses.values()
+    return next(a for c, a in addresses if c == cluster_id and a.resource == resource)
+
+
+def is_ordered(old: Address, target: str | None) -> bool:
+    return old.order is not None and old.order.target == target
+
+
+def only_claimant_has_quorum(watch: Watch, old: Address, after: Address) -> bool:
+    claimant, holder = watch.heard.get(after.holder or ""), watch.heard.get(old.holder or "")
+    return (
+        claimant is not None
+        and holder is not None
+        and claimant.report.pacemaker.quorum_mode == "majority"
+        and claimant.report.pacemaker.quorate
+        and not holder.report.pacemaker.quorate
+    )
