@@ -43,25 +43,6 @@ def aws(running: EmbeddedAws) -> Iterator[EmbeddedAws]:
     running.faults.clear()
 
 
-@pytest.fixture
-def new_cluster(aws: EmbeddedAws, invocations: Invocations, tmp_path: Path) -> NewCluster:
-    """Makes a cluster of so many nodes; further arguments are the world's."""
-
-    def make(nodes: int = 2, **more: object) -> Cluster:
-        cluster_id = f"web-{next(_numbers)}"
-        names = [f"n{number}" for number in range(1, nodes + 1)]
-        folder = tmp_path / cluster_id
-        world = World(aws, folder, cluster_id=cluster_id, node_names=names, **more)  # type: ignore[arg-type]
-        return Cluster(aws, world, invocations)
-
-    return make
-
-
-@pytest.fixture
-def cluster(new_cluster: NewCluster) -> Cluster:
-    return new_cluster()
-
-
 @pytest.fixture(scope="module")
 def local_parts(running: EmbeddedAws) -> Local:
     return Local(running)
@@ -71,3 +52,24 @@ def local_parts(running: EmbeddedAws) -> Local:
 def local(local_parts: Local) -> Local:
     local_parts.forget()
     return local_parts
+
+
+@pytest.fixture
+def new_cluster(
+    aws: EmbeddedAws, invocations: Invocations, local: Local, tmp_path: Path
+) -> NewCluster:
+    """Makes a cluster of so many nodes; further arguments are the world's."""
+
+    def make(nodes: int = 2, **more: object) -> Cluster:
+        cluster_id = f"web-{next(_numbers)}"
+        names = [f"n{number}" for number in range(1, nodes + 1)]
+        folder = tmp_path / cluster_id
+        world = World(aws, folder, cluster_id=cluster_id, node_names=names, **more)  # type: ignore[arg-type]
+        return Cluster(aws, world, invocations, local)
+
+    return make
+
+
+@pytest.fixture
+def cluster(new_cluster: NewCluster) -> Cluster:
+    return new_cluster()

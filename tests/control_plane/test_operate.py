@@ -101,17 +101,29 @@ class TestFailover:
         assert cluster.address.order is None
         assert (cluster.holder, cluster.address.term) == ("n2", 2)
 
-    def test_an_order_that_its_target_never_claims_expires_and_the_rules_decide_again(
+    def test_an_order_that_nobody_takes_up_expires(self, cluster: Cluster, local: Local) -> None:
+        local.settle_on_n1(cluster)
+        local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2"})
+        local.forget()
+        local.hear(cluster.stands_by("n2"), after_seconds=ORDER_MS / 1000 - 1)
+        assert local.told.of("kept") == ["R020"]
+        local.hear(cluster.stands_by("n2"), after_seconds=2)
+        assert local.told.of("decided") == ["R020"]
+        assert (cluster.holder, cluster.address.order) == ("n2", None)
+
+    def test_an_order_ends_when_pacemaker_starts_elsewhere_and_the_rules_decide_again(
         self, cluster: Cluster, local: Local
     ) -> None:
         local.settle_on_n1(cluster)
         local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2"})
+        local.hear(cluster.stands_by("n2"))
         local.forget()
-        local.hear(cluster.claims("n1", lost=()), after_seconds=ORDER_MS / 1000 - 1)
+        follow_seconds = local.arbiter.policy.follow_ms / 1000
+        local.hear(cluster.claims("n1", lost=()), after_seconds=follow_seconds - 2)
         assert local.told.of("kept") == ["R020"]
-        local.hear(cluster.stands_by("n2"), after_seconds=2)
+        local.hear(cluster.claims("n1", lost=()), after_seconds=2)
         assert (local.told.of("decided"), cluster.address.order) == (["R020"], None)
-        local.hear(cluster.claims("n1", lost=()))
+        local.hear(cluster.stands_by("n2"))
         assert (cluster.holder, cluster.address.rule) == ("n1", "R061")
 
     def test_asked_again_with_the_same_request_id_it_answers_and_does_nothing(

@@ -96,6 +96,24 @@ def test_different_claimants_get_one_grant_between_them(
     assert_one_grant(cluster, told, since)
 
 
+def test_an_unfinished_move_is_resumed_by_one_of_them(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    claim = local.n1_dies(cluster)
+    local.crashes(after=2, what=lambda: local.hear(claim))
+    local.wait(local.arbiter.policy.move_ms / 1000)
+    snapshot = recorded(local, cluster.claims("n2"))
+    since = aws.journal.now()
+    told = all_at_once(local, "commit", [lambda arbiter: arbiter.on_snapshot(snapshot)] * 10)
+    assert sorted(mine.of("count") for mine in told) == [*[[]] * 9, ["Moves", "MoveTime"]]
+    assert sum(LOST in str(mine) for mine in told) == 9
+    calls = [call.operation for call in aws.journal.calls(since=since, service="ec2")]
+    assert calls == ["DescribeAddresses", "AssociateAddress"]
+    assert cluster.granted_terms() == [1, 2]
+    assert (cluster.address.term, cluster.world.holder()) == (2, "n2")
+
+
 def test_functions_that_hear_claims_at_once_make_one_move(
     aws: EmbeddedAws, cluster: Cluster
 ) -> None:

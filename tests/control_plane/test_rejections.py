@@ -13,6 +13,7 @@ from control_plane.harness import (
     ROOT,
     Cluster,
     Invocations,
+    Local,
     dead_letters,
     lines,
     messages,
@@ -28,10 +29,12 @@ ACCEPTED = sorted((ROOT / "events" / "accepted").glob("*.json"))
 
 
 @pytest.fixture(scope="module")
-def calm(running: EmbeddedAws, invocations: Invocations, tmp_path_factory: Any) -> Cluster:
+def calm(
+    running: EmbeddedAws, invocations: Invocations, local_parts: Local, tmp_path_factory: Any
+) -> Cluster:
     """One cluster for all: nothing in this module may change it."""
     folder: Path = tmp_path_factory.mktemp("metadata")
-    made = Cluster(running, World(running, folder, cluster_id="calm"), invocations)
+    made = Cluster(running, World(running, folder, cluster_id="calm"), invocations, local_parts)
     made.settle_on_n1()
     return made
 
