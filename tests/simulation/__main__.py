@@ -4,6 +4,8 @@ Run from `tests/`. Exits with 1 if an invariant was broken, and shows the first 
 schedule, shrunk as far as it goes, and the timeline of that.
 """
 
+# ruff: noqa: T201 - a command speaks to its terminal
+
 from __future__ import annotations
 
 import argparse

@@ -205,7 +205,7 @@ class AgentProcess:
     # What the shipped parts ask for: AWS, the metadata service, Corosync, crm_resource.
 
     def _monotonic(self) -> float:
-        return clock.time.monotonic()
+        return float(clock.time.monotonic())
 
     def _reach_aws(self) -> None:
         loop, node = self.loop, self.node

@@ -168,8 +168,8 @@ class Condition:
     def __init__(self, _lock: object = None) -> None:
         self._waiters: list[_Waiter] = []
 
-    def __enter__(self) -> Condition:
-        return self
+    def __enter__(self) -> None:
+        pass
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -254,7 +254,9 @@ def _time() -> float:
     return CURRENT.loop.now + EPOCH_SECONDS + offset
 
 
-time = types.SimpleNamespace(
-    monotonic=_monotonic, time=_time, sleep=lambda seconds: CURRENT.loop.sleep(seconds)
-)
+def _sleep(seconds: float) -> None:
+    CURRENT.loop.sleep(seconds)
+
+
+time = types.SimpleNamespace(monotonic=_monotonic, time=_time, sleep=_sleep)
 """Stands in for the module `time`; the wall clock is that of the process that asks."""

@@ -66,9 +66,9 @@ class ModelEc2:
                 and where
                 and (where.interface_id, where.private_ip) == (interface, ip)
             ):
-                self._land(now, other, None, term, asked_at, lag)
+                self._land(now, other, None, term=term, asked_at=asked_at, lag=lag)
         after = Association(f"eipassoc-{self._count:017x}", interface, ip)
-        self._land(now, allocation_id, after, term, asked_at, lag)
+        self._land(now, allocation_id, after, term=term, asked_at=asked_at, lag=lag)
         return after.association_id
 
     def disassociate(
@@ -77,7 +77,7 @@ class ModelEc2:
         """Removes this association, if it is there."""
         for allocation_id, association in self._where.items():
             if association and association.association_id == association_id:
-                self._land(now, allocation_id, None, term, asked_at, lag)
+                self._land(now, allocation_id, None, term=term, asked_at=asked_at, lag=lag)
                 return
 
     def _land(
@@ -85,6 +85,7 @@ class ModelEc2:
         now: float,
         allocation_id: str,
         after: Association | None,
+        *,
         term: int,
         asked_at: float,
         lag: float,

@@ -26,7 +26,7 @@ from simulation.truth import (
 
 if TYPE_CHECKING:
     from simulation.node import Node
-    from simulation.region import Invocation
+    from simulation.invocation import Invocation
     from simulation.watch import Watch
 
 LONGEST_RECOVERY_SECONDS = 300.0

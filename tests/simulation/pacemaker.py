@@ -261,7 +261,7 @@ class PacemakerCluster:
         self.schedule(peer.side)
 
     def move(self, peer: Peer, resource: str, node: str, seconds: float) -> None:
-        """`crm_resource --move --force` with a lifetime: prefers a node and bans the present one."""
+        """`crm_resource --move --force` with a lifetime: prefers a node, bans the present one."""
         active = [
             name
             for name in peer.side.members

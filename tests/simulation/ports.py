@@ -169,7 +169,7 @@ class ElasticIpPort(_Steps):
         """Passed on; it may land without a reply, or long after the client gave up."""
         region = self._region
         invocation = self.invocation()
-        region.watch.asked(invocation, allocation_id, interface_id)
+        region.watch.asked(invocation, allocation_id)
         known = invocation.address(allocation_id)
         term = known.term if known else 0
         asked_at = self._loop.now

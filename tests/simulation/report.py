@@ -7,6 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from simulation.world import Result
@@ -69,8 +70,8 @@ class Summary:
         """The same for people."""
         told = self.as_json()
         yield (
-            f"{self.runs} runs, {self.faults} faults and {self.happened.total()} disturbances of the "
-            f"network and of services, {told['simulated_hours']} simulated hours in "
+            f"{self.runs} runs, {self.faults} faults and {self.happened.total()} disturbances of "
+            f"the network and of services, {told['simulated_hours']} simulated hours in "
             f"{self.seconds:.0f} s"
         )
         yield "faults by kind: " + _counted(told["faults_by_kind"])
@@ -112,6 +113,4 @@ def _counted(values: dict[str, Any]) -> str:
 
 def write_json(path: str, told: dict[str, Any]) -> None:
     """Writes figures to a file."""
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(told, file, indent=1)
-        file.write("\n")
+    Path(path).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

@@ -38,7 +38,7 @@ class _Mark(io.StringIO):
         if mode == "r" and path not in files:
             raise FileNotFoundError(path)
         super().__init__(files[path][0] if mode == "r" else "")
-        self.files, self.path, self.mode = files, path, mode
+        self.files, self.path, self.writes = files, path, mode == "w"
 
     def fileno(self) -> Any:
         """Itself: the model's `fstat` asks it for its time."""
@@ -46,7 +46,7 @@ class _Mark(io.StringIO):
 
     def close(self) -> None:
         """Keeps what was written."""
-        if not self.closed and self.mode == "w":
+        if not self.closed and self.writes:
             self.files[self.path] = (self.getvalue(), clock.time.time())
         super().close()
 
@@ -76,14 +76,14 @@ class ResourceAgent:
 
         os = types.SimpleNamespace(
             environ={"OCF_RESKEY_CRM_meta_timeout": "20000"},
-            path=types.SimpleNamespace(exists=lambda path: path in files, dirname=lambda p: "/run"),
+            path=types.SimpleNamespace(exists=lambda path: path in files, dirname=lambda _: "/run"),
             makedirs=lambda *_, **__: None,
             unlink=unlink,
             fstat=lambda mark: types.SimpleNamespace(st_mtime=files[mark.path][1]),
         )
 
         def ask(operation: str, seconds: float) -> str:
-            request = json.loads('{"resource":"%s","op":%s}' % (resource, operation))
+            request = json.loads(f'{{"resource":"{resource}","op":{operation}}}')
             return self._ask(request, seconds)
 
         space.update(

@@ -1,5 +1,7 @@
 """What a seed makes of a run before anything happens."""
 
+# ruff: noqa: S311 - a run must be repeatable, nothing is secret
+
 from __future__ import annotations
 
 import random

@@ -16,7 +16,7 @@ def broken(violations: list[str]) -> set[str]:
 
 
 def shrink(setup: Setup, violations: list[str]) -> Setup:
-    """A setup with fewer faults, and a calmer climate if that does, that breaks the same invariant."""
+    """A setup with fewer faults, and no climate if it can be, that breaks the same invariant."""
     wanted = broken(violations)
     runs = 0
 

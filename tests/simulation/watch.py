@@ -22,7 +22,7 @@ from simulation.pacemaker import OPERATION_SECONDS
 if TYPE_CHECKING:
     from simulation.faults import Fault
     from simulation.node import Node
-    from simulation.region import Invocation
+    from simulation.invocation import Invocation
     from simulation.world import SimulatedCluster, World
 
 NEVER = -1e9
@@ -69,7 +69,9 @@ class Watch:
     grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
     starts: dict[tuple[str, str], float] = field(default_factory=dict)
     orders: list[AcceptedOrder] = field(default_factory=list)
-    told_going: dict[str, float] = field(default_factory=dict)
+    told_going: dict[str, int] = field(default_factory=dict)
+    """Instances that EC2 said go away, with the incarnation that their agents had."""
+
     paused_from: dict[str, float] = field(default_factory=dict)
     clock_jumps: list[tuple[float, float]] = field(default_factory=list)
     disturbed: dict[str, float] = field(default_factory=dict)
@@ -105,6 +107,8 @@ class Watch:
         if isinstance(outcome, Recorded):
             self.check(invariants.i8_own_cluster, report)
             self.heard[report.instance_id] = Heard(self.now, report)
+            if report.incarnation > self.told_going.get(report.instance_id, report.incarnation):
+                del self.told_going[report.instance_id]
 
     def committed(self, before: Snapshot, after: Address) -> None:
         """The store took a commit."""
@@ -118,10 +122,10 @@ class Watch:
             self.check(invariants.i2_undisturbed_holder, old, after)
             self.check(invariants.i4_paused, before, old, after)
             self.check(invariants.i3_evidence, old, after)
-            self._note_grant(before.cluster_id, old, after)
+            self._note_grant(old, after)
         self.grants[key] = Grant(self.now, after.holder, old, after)
 
-    def _note_grant(self, cluster_id: str, old: Address, after: Address) -> None:
+    def _note_grant(self, old: Address, after: Address) -> None:
         result = self.world.result
         changed = "" if after.holder != old.holder else " (same holder)"
         result.moves[after.rule + changed] += 1
@@ -134,7 +138,7 @@ class Watch:
         """The store took a settlement."""
         self.check(invariants.i1_settled_where_it_was_put, snapshot, address)
 
-    def asked(self, invocation: Invocation, allocation_id: str, interface_id: str) -> None:
+    def asked(self, invocation: Invocation, allocation_id: str) -> None:
         """An invocation is about to call AssociateAddress."""
         self.check(invariants.move_in_time, invocation, allocation_id)
 
@@ -172,9 +176,9 @@ class Watch:
         for node in cluster.nodes:
             self.disturbed[node.instance_id] = self.now
 
-    def instance_state(self, node: Node, state: str) -> None:
+    def instance_goes(self, node: Node) -> None:
         """EC2 says that an instance goes."""
-        self.told_going[node.instance_id] = self.now
+        self.told_going[node.instance_id] = node.incarnation
 
     def clock_jumped(self, seconds: float) -> None:
         """The arbiter's clock was set."""
@@ -238,7 +242,7 @@ class Watch:
         before = truth.holders(self)
         for report in list(self.lately):
             if (report.incarnation, report.seq) < self._newest(report):
-                world.region.invoke(lambda r=report: world.region.arbiter.on_report(r), retries=0)
+                world.region.deliver(report)
         world.loop.run_until(self.now + 5.0)
         self.check(invariants.i5_replay, before)
 

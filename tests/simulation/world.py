@@ -1,5 +1,7 @@
 """One run: clusters, a region, a schedule of faults, and a calm end in which all must be well."""
 
+# ruff: noqa: S311 - a run must be repeatable, nothing is secret
+
 from __future__ import annotations
 
 import random
@@ -19,6 +21,7 @@ from simulation.ec2 import Instance
 from simulation.faults import KINDS, Fault
 from simulation.node import Node
 from simulation.pacemaker import PacemakerCluster
+from simulation.pacemaker_state import Peer
 from simulation.region import Region
 from simulation.setup import Setup
 from simulation.watch import Watch
@@ -68,7 +71,7 @@ class SimulatedCluster:
         """The node that a fault is about."""
         return self.nodes[fault.node % len(self.nodes)]
 
-    def _at(self, peer: Any) -> Node:
+    def _at(self, peer: Peer) -> Node:
         return self.nodes[peer.number - 1]
 
     @staticmethod
@@ -174,7 +177,7 @@ class World:
 
     def tell_instance_state(self, node: Node, state: str) -> None:
         """EC2 says on the default bus what becomes of an instance."""
-        self.watch.instance_state(node, state)
+        self.watch.instance_goes(node)
         arbiter = self.region.arbiter
         self.region.publish(lambda: arbiter.on_instance_state(node.instance_id, state))
 
