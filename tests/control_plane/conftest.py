@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from control_plane.harness import ROOT, Cluster, Invocations, Local
+from control_plane.harness import Cluster
+from control_plane.local import Local
+from control_plane.observed import Invocations
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.world import World
+
+ROOT = Path(__file__).parents[2]
 
 _numbers = itertools.count(1)
 NewCluster = Callable[..., Cluster]

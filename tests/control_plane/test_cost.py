@@ -6,7 +6,9 @@ import collections
 from dataclasses import replace
 from typing import Any
 
-from control_plane.harness import Cluster, Local, rules
+from control_plane.harness import Cluster
+from control_plane.local import Local
+from control_plane.observed import rules
 from eip_arbiter.decision.snapshot import Order
 from eip_contract.report import OrderProgress
 
@@ -111,8 +113,12 @@ def test_a_two_node_item_is_one_write_unit_in_an_alarm_with_a_refusal_and_an_ord
     assert local.told.of("decided") == ["R072"]
     snapshot, until_ms = cluster.snapshot, local.now_ms + 600_000
     standing = Order("ops-2026-11-22-1", cluster.instance("n2"), True, local.now_ms, until_ms)
-    everything = replace(snapshot.addresses["eip"], order=standing)
+    moves = (local.now_ms,) * local.arbiter.policy.brake_moves
+    everything = replace(snapshot.addresses["eip"], order=standing, recent_moves_ms=moves)
     local.arbiter.store.commit(snapshot, everything, ())
+    local.arbiter.store.pause(cluster.snapshot, until_ms)
     item = cluster.item()
-    assert {"o", "rf"} <= set(item["a"]["M"]["eip"]["M"])
+    address = cluster.address
+    assert None not in (address.order, address.refusal)
+    assert address.recent_moves_ms == moves
     assert item_bytes(item) < WRITE_UNIT_BYTES

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-from control_plane.harness import Cluster, Local
+from control_plane.harness import Cluster
+from control_plane.local import Local
 from eip_arbiter.decision.snapshot import Phase
 from eip_contract.report import NodeReport
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from control_plane.harness import Cluster, Local, rules
+from control_plane.harness import Cluster
+from control_plane.local import Local
+from control_plane.observed import rules
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.runtime import Invocation

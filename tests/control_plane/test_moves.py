@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from control_plane.harness import Cluster, Local, lines, metrics, rules
+from control_plane.harness import Cluster
+from control_plane.local import Local
+from control_plane.observed import lines, metrics, rules
 from eip_arbiter.decision.snapshot import Phase
 from eip_arbiter.ports import Committed, Store
 from eip_contract.report import ResourceState

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from control_plane.harness import Cluster, dead_letters, rules
+from control_plane.harness import Cluster
+from control_plane.observed import dead_letters, rules
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.faults import Mode

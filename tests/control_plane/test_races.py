@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from control_plane.harness import Cluster, Local, Told, rules
+from control_plane.harness import Cluster
+from control_plane.local import Local, Told
+from control_plane.observed import rules
 from eip_arbiter.arbitration import Arbiter
 from eip_arbiter.decision.snapshot import Phase, Snapshot
 from eip_arbiter.ports import Recorded

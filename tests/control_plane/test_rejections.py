@@ -9,20 +9,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from control_plane.harness import (
-    ROOT,
-    Cluster,
-    Invocations,
-    Local,
-    dead_letters,
-    lines,
-    messages,
-    metrics,
-)
+from control_plane.harness import Cluster
+from control_plane.local import Local
+from control_plane.observed import Invocations, dead_letters, lines, messages, metrics
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.runtime import Invocation
 from lab.embedded.world import CLUSTER_TAG, World
+
+ROOT = Path(__file__).parents[2]
 
 REJECTED = sorted((ROOT / "events" / "rejected").glob("*.json"))
 ACCEPTED = sorted((ROOT / "events" / "accepted").glob("*.json"))

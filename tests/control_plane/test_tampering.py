@@ -7,7 +7,9 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
-from control_plane.harness import Cluster, Local, lines
+from control_plane.harness import Cluster
+from control_plane.local import Local
+from control_plane.observed import lines
 from eip_arbiter.decision.snapshot import Phase
 from eip_contract.report import NodeReport, ReportRejected
 
