@@ -224,6 +224,14 @@ def order(scene: Scene) -> End | None:
     return None
 
 
+def disable(scene: Scene) -> End | None:
+    """An operator disables a resource in Pacemaker, and enables it later."""
+    pacemaker = scene.cluster.pacemaker
+    resource = scene.world.rng.choice(scene.node.resources)
+    pacemaker.disable(resource)
+    return lambda: pacemaker.enable(resource)
+
+
 def pause(scene: Scene) -> End | None:
     """An operator pauses the cluster and resumes it later."""
     scene.world.operator_pause(scene.cluster)

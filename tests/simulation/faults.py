@@ -30,6 +30,8 @@ class Fault:
         )
 
 
+BURSTS, BURST_SECONDS = 0.5, 4.0
+
 KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
     "crash": (10, (5.0, 90.0), acts.crash),
     "stop_instance": (3, (30.0, 80.0), acts.stop_instance),
@@ -46,7 +48,8 @@ KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
     "node_clock": (2, (0.0, 0.0), acts.node_clock),
     "arbiter_clock": (2, (5.0, 60.0), acts.arbiter_clock),
     "order": (6, (0.0, 0.0), acts.order),
-    "pause": (2, (5.0, 60.0), acts.pause),
+    "disable": (3, (10.0, 100.0), acts.disable),
+    "pause": (3, (5.0, 60.0), acts.pause),
     "acknowledge": (1, (0.0, 0.0), acts.acknowledge),
     "drift": (2, (0.0, 0.0), acts.drift),
     "event_loss": (3, (5.0, 40.0), acts.weather("event_loss", 0.1, 0.6)),
@@ -57,6 +60,7 @@ KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
     "invocation_crash": (4, (5.0, 40.0), acts.weather("invocation_crash", 0.1, 0.8)),
     "invocation_stall": (3, (5.0, 40.0), acts.weather("invocation_stall", 0.05, 0.4)),
     "dynamodb_error": (3, (5.0, 60.0), acts.weather("dynamodb_error", 0.2, 1.0)),
+    "dynamodb_slow": (2, (5.0, 40.0), acts.weather("dynamodb_slow", 0.1, 0.8)),
     "dynamodb_lost_reply": (2, (5.0, 40.0), acts.weather("dynamodb_lost_reply", 0.1, 0.5)),
     "ec2_error": (4, (5.0, 60.0), acts.weather("ec2_error", 0.3, 1.0)),
     "ec2_lost_reply": (3, (5.0, 60.0), acts.weather("ec2_lost_reply", 0.3, 1.0)),
@@ -71,22 +75,18 @@ def schedule(
 ) -> list[Fault]:
     """Faults at any time between, overlapping as they may."""
     names, weights = list(KINDS), [weight for weight, _, _ in KINDS.values()]
-    faults = []
+    faults: list[Fault] = []
     for kind in rng.choices(names, weights, k=count):
         low, high = KINDS[kind][1]
-        at = rng.uniform(begin, end)
+        at, cluster = rng.uniform(begin, end), rng.randrange(clusters)
+        if faults and rng.random() < BURSTS:
+            # Trouble comes in company: a fault in the middle of what another one set off.
+            at, cluster = faults[-1].at + rng.expovariate(1 / BURST_SECONDS), faults[-1].cluster
+            at = min(at, end)
         # Short ones are as likely as long ones: many races live below a few seconds.
         seconds = low * (high / low) ** rng.random() if low else 0.0
-        faults.append(
-            Fault(
-                kind,
-                at,
-                min(seconds, end - at),
-                rng.randrange(clusters),
-                rng.randrange(nodes),
-                rng.random(),
-            )
-        )
+        seconds = min(seconds, end - at)
+        faults.append(Fault(kind, at, seconds, cluster, rng.randrange(nodes), rng.random()))
     return sorted(faults, key=lambda fault: fault.at)
 
 

@@ -33,6 +33,24 @@ LONGEST_RECOVERY_SECONDS = 300.0
 STAYS_WELL_SECONDS = 20.0
 UNDISTURBED_SECONDS = 15.0
 METADATA_LAG_SECONDS = 10.0
+CLEAR_SECONDS = 75.0
+"""After so long without bad weather nothing late can come any more."""
+
+FULL_WAIT_SECONDS = 17.0
+JUST_NOW_SECONDS = 3.0
+LEAVES_REPORTS_ALONE = (
+    "partition",
+    "partition_one_way",
+    "partition_flapping",
+    "order",
+    "pause",
+    "acknowledge",
+    "disable",
+    "drift",
+    "node_clock",
+)
+"""Faults that touch no node's reports; weather is judged apart."""
+
 BY_HAND = -2
 REMOVAL = -1
 
@@ -48,25 +66,19 @@ def i1_terms(watch: Watch, cluster_id: str, old: Address, after: Address) -> str
     return None
 
 
-def i1_settled_where_it_was_put(watch: Watch, snapshot: Snapshot, address: Address) -> str | None:
-    """A grant settles only after EC2 had the address on its holder's interface."""
-    if address.holder is None:
+def i1_settled_where_it_was_put(watch: Watch, cluster_id: str, resource: str) -> str | None:
+    """A grant is settled only after EC2 had the address on its holder's interface."""
+    now = address_of(watch, cluster_id, resource)
+    if now.holder is None:
         return None
-    granted = watch.grants.get((snapshot.cluster_id, address.resource, address.term))
-    since = granted.at if granted else 0.0
-    interface = snapshot.nodes[address.holder].interface_id
-    ec2 = watch.world.region.ec2
-    where = ec2.locate(address.allocation_id)
-    if where and where.interface_id == interface:
+    grant = watch.grants.get((cluster_id, resource, now.term))
+    interface = watch.node(now.holder).interface_id
+    was_at = places(watch, cluster_id, resource)
+    earlier = [where for at, where in was_at if grant is None or at <= grant.at]
+    later = [where for at, where in was_at if grant is not None and at > grant.at]
+    if interface in [*earlier[-1:], *later]:
         return None
-    put = any(
-        landing.allocation_id == address.allocation_id
-        and landing.after is not None
-        and landing.after.interface_id == interface
-        and landing.at >= since - 300.0
-        for landing in ec2.journal
-    )
-    return None if put else f"{address.resource} settled on {interface}, where EC2 never had it"
+    return f"{resource} is settled on {interface} by term {now.term}, where EC2 never had it"
 
 
 def i2_answering_holder(watch: Watch, old: Address, after: Address) -> str | None:
@@ -119,6 +131,32 @@ def i3_evidence(watch: Watch, old: Address, after: Address) -> str | None:
     if age <= allowed:
         return None
     return f"{after.rule} gave {after.resource} by a claim that was {age:.1f} s old"
+
+
+def i3_claim_is_not_from_before(watch: Watch, old: Address, after: Address) -> str | None:
+    """A claim that does not even await the address is from after the grant that it overturns."""
+    heard = watch.heard.get(after.holder or "")
+    if old.holder is None or heard is None or is_ordered(old, after.holder):
+        return None
+    if after.holder == old.holder or after.resource in heard.report.awaiting:
+        return None
+    report = heard.report
+    sent_at = watch.sent[report.instance_id, report.incarnation, report.seq]
+    in_force = [g for g in watch.grants.values() if g.after.allocation_id == old.allocation_id]
+    if in_force and sent_at < in_force[-1].at:
+        return f"{after.rule} gave {after.resource} back by a report from before the last grant"
+    return None
+
+
+def drift_is_real(watch: Watch, old: Address, after: Address) -> str | None:
+    """What is put right was wrong: not where the grant's own call put it, bad weather apart."""
+    undisturbed = watch.now - watch.world.weather.struck_at > CLEAR_SECONDS
+    if after.rule != "R080" or watch.world.weather.is_bad or not undisturbed:
+        return None
+    landings = [x for x in watch.world.region.ec2.journal if x.allocation_id == old.allocation_id]
+    if landings and landings[-1].term == old.term:
+        return f"R080 put {old.resource} right, which lay where term {old.term} put it"
+    return None
 
 
 def i3_landed_by_grant(watch: Watch, landing: Landing) -> str | None:
@@ -184,6 +222,30 @@ def i6_recovers(watch: Watch) -> str | None:
     return f"not well {LONGEST_RECOVERY_SECONDS:.0f} s after all faults: " + "; ".join(
         problem for problem in problems_of(watch)
     )
+
+
+def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str | None:
+    """No start is refused for want of a grant while the holder was dead all that time.
+
+    Judged where the control plane was well and in reach, the start waited in full, and no operator
+    had a hand in it.
+    """
+    cluster_id, weather = node.cluster_id, watch.world.weather
+    address = address_of(watch, cluster_id, resource)
+    began = watch.starts[node.instance_id, resource]
+    if watch.now - began < FULL_WAIT_SECONDS or address.holder in (None, node.instance_id):
+        return None
+    troubled_at = max(weather.struck_at, weather.front_at, watch.disturbed.get(node.instance_id, 0))
+    by_hand = address.order or cluster_id in watch.paused_from or watch.now - troubled_at < (
+        watch.now - began + UNDISTURBED_SECONDS
+    )
+    holder = watch.node(address.holder or "")
+    others = [n for n in watch.cluster_of(node).nodes if n not in (node, holder)]
+    if by_hand or weather.is_bad or any(n.peer.resources[resource].busy for n in others):
+        return None
+    if holder.powered or holder.powered_off_at > began:
+        return None
+    return f"{node.key} was refused {resource}, whose holder {holder.key} is without power"
 
 
 def i7_moves(watch: Watch) -> str | None:
@@ -257,3 +319,15 @@ def i10_monitor(watch: Watch, node: Node, resource: str) -> str | None:
     if watch.now - put[-1] < METADATA_LAG_SECONDS:
         return None
     return f"{node.key} was told that {resource} is lost, which it holds"
+
+
+def i11_started_where_granted(watch: Watch, node: Node, resource: str) -> str | None:
+    """A start succeeds only where the address was granted, or was until a moment ago."""
+    address = address_of(watch, node.cluster_id, resource)
+    if address.holder == node.instance_id:
+        return None
+    at, before = watch.last_granted.get((node.cluster_id, resource), (0.0, None))
+    frozen = watch.now - max(watch.disturbed.get(node.instance_id, 0.0), 0.0) < UNDISTURBED_SECONDS
+    if frozen or (before == node.instance_id and watch.now - at < JUST_NOW_SECONDS):
+        return None
+    return f"{node.key} started {resource}, which {address.holder} holds by term {address.term}"

@@ -49,6 +49,7 @@ class Node:
         self.clock_offset = 0.0
         self.words: dict[str, Word] = {}
         self.powered = False
+        self.powered_off_at = 0.0
         self.cuts_from_aws = 0
         self.resource_agent = ResourceAgent(self.loop, self.resources, self._ask, self.metadata_ips)
         self.agent: AgentProcess | None = None
@@ -94,7 +95,7 @@ class Node:
 
     def cut_power(self) -> None:
         """Everything here ends where it stands."""
-        self.powered = False
+        self.powered, self.powered_off_at = False, self.loop.now
         if self.agent:
             self.agent.end(cleanly=False)
         self.peer.process.kill()

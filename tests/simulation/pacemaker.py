@@ -48,6 +48,7 @@ class PacemakerCluster:
         self.peers = {n: Peer(n, i, resources) for i, n in enumerate(self.names, 1)}
         self._order = dict(zip(self.names, rng.sample(range(size), size), strict=True))
         self._strict = stops_without_quorum and size >= REAL_QUORUM_SIZE
+        self.disabled: set[str] = set()
         self.corosync = Corosync(
             loop,
             rng,
@@ -162,6 +163,7 @@ class PacemakerCluster:
         for peer in peers:
             here = peer.resources[resource]
             banned = (resource, peer.name) in side.cib.failures or peer.name == banned_on
+            banned = banned or resource in self.disabled
             # Of several copies Pacemaker keeps one on a node it may use, by the order of nodes.
             order = float(self._order[peer.name] + banned * len(self.names))
             since = here.since if copies < 2 else order
@@ -249,6 +251,20 @@ class PacemakerCluster:
 
     def _set(self, here: Here, role: Role) -> None:
         here.role, here.since = role, self._loop.now
+
+    def disable(self, resource: str) -> None:
+        """Nobody is to run a resource; a side that is cut off hears of it as well here."""
+        self.disabled.add(resource)
+        self._schedule_all()
+
+    def enable(self, resource: str) -> None:
+        """A resource may run again."""
+        self.disabled.discard(resource)
+        self._schedule_all()
+
+    def _schedule_all(self) -> None:
+        for peer in self.peers.values():
+            self.schedule(peer.side)
 
     def clean_up(self, peer: Peer, resource: str, node: str) -> None:
         """`crm_resource --cleanup`: forgets, and probes what it no longer knows."""

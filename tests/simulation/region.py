@@ -5,6 +5,7 @@ Each invocation is a task that may crash or stall at any of its calls; `ports` c
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 from typing import Any
@@ -82,6 +83,11 @@ class Region:
             clock=self.clock_ms,
         )
 
+    def set_policy(self, **times: int) -> None:
+        """Deploys the arbiter with other times."""
+        self.policy = dataclasses.replace(self.policy, **times)
+        self.arbiter = dataclasses.replace(self.arbiter, policy=self.policy)
+
     def clock_ms(self) -> int:
         """The arbiter's clock."""
         return int((self.loop.now + EPOCH_SECONDS + self.clock_offset) * 1000)
@@ -115,6 +121,8 @@ class Region:
 
     def report(self, report: NodeReport) -> None:
         """A node's report reaches the bus."""
+        key = (report.instance_id, report.incarnation, report.seq)
+        self.watch.sent.setdefault(key, self.loop.now)
         self.publish(lambda: self.arbiter.on_report(report))
 
     def invoke(self, handle: Callable[[], Any], retries: int = 1) -> None:

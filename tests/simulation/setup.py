@@ -22,6 +22,7 @@ class Setup:
     addresses: int
     token_seconds: float
     stops_without_quorum: bool
+    release_ms: int
     climate: dict[str, float]
     faults: tuple[Fault, ...]
     serial: bool
@@ -62,6 +63,7 @@ def make_setup(seed: int) -> Setup:
         addresses=rng.choice((1, 1, 1, 2)),
         token_seconds=rng.choice((1.0, 1.0, 3.0)),
         stops_without_quorum=rng.random() < 0.5,
+        release_ms=rng.choice((20_000, 60_000)),
         climate=climate,
         faults=tuple(faults),
         serial=serial,

@@ -77,6 +77,10 @@ class Watch:
     disturbed: dict[str, float] = field(default_factory=dict)
     region_disturbed_at: float = NEVER
     faults: list[Fault] = field(default_factory=list)
+    sent: dict[tuple[str, int, int], float] = field(default_factory=dict)
+    """When each report left its node."""
+
+    last_granted: dict[tuple[str, str], tuple[float, str | None]] = field(default_factory=dict)
     moves: list[tuple[float, str, Landing]] = field(default_factory=list)
 
     @property
@@ -99,6 +103,10 @@ class Watch:
         """The node of an instance."""
         return next(n for c in self.world.clusters for n in c.nodes if n.instance_id == instance_id)
 
+    def cluster_of(self, node: Node) -> SimulatedCluster:
+        """The cluster of a node."""
+        return next(c for c in self.world.clusters if node in c.nodes)
+
     # Told by the region.
 
     def recorded(self, report: NodeReport, outcome: Any) -> None:
@@ -117,13 +125,18 @@ class Watch:
         self.check(invariants.i1_terms, before.cluster_id, old, after)
         if after.term == old.term and after.holder == old.holder:
             return
+        if after.holder is None:
+            self.world.result.moves[f"{after.rule} (release)"] += 1
         if after.holder is not None:
             self.check(invariants.i2_answering_holder, old, after)
             self.check(invariants.i2_undisturbed_holder, old, after)
             self.check(invariants.i4_paused, before, old, after)
             self.check(invariants.i3_evidence, old, after)
+            self.check(invariants.i3_claim_is_not_from_before, old, after)
+            self.check(invariants.drift_is_real, old, after)
             self._note_grant(old, after)
         self.grants[key] = Grant(self.now, after.holder, old, after)
+        self.last_granted[before.cluster_id, after.resource] = (self.now, old.holder)
 
     def _note_grant(self, old: Address, after: Address) -> None:
         result = self.world.result
@@ -136,7 +149,7 @@ class Watch:
 
     def settled(self, snapshot: Snapshot, address: Address) -> None:
         """The store took a settlement."""
-        self.check(invariants.i1_settled_where_it_was_put, snapshot, address)
+        self.check(invariants.i1_settled_where_it_was_put, snapshot.cluster_id, address.resource)
 
     def asked(self, invocation: Invocation, allocation_id: str) -> None:
         """An invocation is about to call AssociateAddress."""
@@ -167,13 +180,28 @@ class Watch:
     def operation(self, node: Node, resource: str, action: str, code: int, *, marked: bool) -> None:
         """The resource agent ended an action."""
         self.world.tell(f"{node.key}: {action} {resource} -> {code}")
+        if action == "start" and code == 0:
+            self.check(invariants.i11_started_where_granted, node, resource)
+        if action == "start" and code == 1:
+            self.check(invariants.i6_dead_holder_is_replaced, node, resource)
         if action == "monitor" and marked and code not in (0, 124):
             self.check(invariants.i10_monitor, node, resource)
 
     def fault(self, cluster: SimulatedCluster, fault: Fault) -> None:
         """A fault begins."""
         self.faults.append(fault)
-        for node in cluster.nodes:
+        self._disturb(cluster, fault)
+
+    def fault_over(self, cluster: SimulatedCluster, fault: Fault) -> None:
+        """A fault is over."""
+        self._disturb(cluster, fault)
+
+    def _disturb(self, cluster: SimulatedCluster, fault: Fault) -> None:
+        """Notes whose reports a fault touches; a cut of the ring touches nobody's."""
+        if fault.kind in invariants.LEAVES_REPORTS_ALONE:
+            return
+        every = fault.kind == "cut_aws_all"
+        for node in cluster.nodes if every else [cluster.node(fault)]:
             self.disturbed[node.instance_id] = self.now
 
     def instance_goes(self, node: Node) -> None:

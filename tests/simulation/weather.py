@@ -19,6 +19,7 @@ CLIMATE_LIMITS = {
     "invocation_stall": 0.005,
     "dynamodb_error": 0.02,
     "dynamodb_lost_reply": 0.01,
+    "dynamodb_slow": 0.10,
     "ec2_error": 0.05,
     "ec2_lost_reply": 0.05,
     "ec2_late": 0.02,
@@ -35,6 +36,7 @@ class Weather:
     happened: Counter[str] = field(default_factory=Counter)
     now: Callable[[], float] = lambda: 0.0
     struck_at: float = 0.0
+    front_at: float = 0.0
     _fronts: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _level: dict[str, float] = field(default_factory=dict)
 
@@ -49,6 +51,7 @@ class Weather:
     def end(self, kind: str, probability: float) -> None:
         """The fault is over."""
         self._fronts[kind].remove(probability)
+        self.front_at = self.now()
         self._refresh(kind)
 
     def clear(self) -> None:

@@ -121,6 +121,7 @@ class World:
             self.loop, random.Random(f"{setup.seed} region"), self.weather, self.watch, self.tell
         )
         self.region.calm_from = setup.calm_from
+        self.region.set_policy(release_ms=setup.release_ms)
         self.clusters = [SimulatedCluster(self, i, setup) for i in range(len(setup.sizes))]
         self.ended = False
 
@@ -155,6 +156,7 @@ class World:
 
     def _end(self, fault: Fault, end: Any) -> None:
         self.tell(f"fault is over: {fault}")
+        self.watch.fault_over(self.clusters[fault.cluster], fault)
         end()
 
     def _calm(self) -> None:
@@ -166,6 +168,8 @@ class World:
             if snapshot and snapshot.paused_until_ms:
                 self.operator_resume(cluster)
             cluster.pacemaker.corosync.heal()
+            for resource in list(cluster.pacemaker.disabled):
+                cluster.pacemaker.enable(resource)
             for node in cluster.nodes:
                 node.cuts_from_aws = 0
                 if not node.powered:
