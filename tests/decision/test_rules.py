@@ -164,6 +164,13 @@ class TestR071QuorateSide:
         cluster = self.sides(holder=False, claimant=True, mode="two_node")
         assert decided(cluster).rule == "R072"
 
+    def test_a_claimant_that_sees_the_holder_again_waits_for_its_word(self) -> None:
+        cluster = snapshot(
+            holding(ago_ms=100, quorate=False, quorum_mode="majority"),
+            claiming(lost=(), quorate=True, quorum_mode="majority"),
+        )
+        assert decided(cluster).rule != "R071"
+
     def test_a_claimant_without_quorum_wins_nothing(self) -> None:
         assert decided(self.sides(holder=False, claimant=False)).rule == "R072"
 
@@ -178,6 +185,10 @@ class TestR030AndR031Moving:
         decision = decided(snapshot(dead(), claiming(), at=at))
         assert isinstance(decision, Resume)
         assert decision.rule == "R031"
+
+    def test_a_claimant_where_the_release_still_removes_it_waits(self) -> None:
+        at = address(holder=None, phase=Phase.MOVING, deadline_ms=NOW + 5_000)
+        assert kept(decided(snapshot(claiming(1), standing_by(2), at=at))) == "R030"
 
     def test_an_unfinished_release_does_not_keep_a_claimant_waiting(self) -> None:
         at = address(holder=None, phase=Phase.MOVING, deadline_ms=NOW + 5_000)
@@ -248,6 +259,10 @@ class TestR060InstanceGoes:
         back = replace(stopped, report=replace(stopped.report, incarnation=2))
         decision = decided(snapshot(back, claiming()))
         assert decision.rule == "R072"
+
+    def test_a_claimant_whose_own_instance_goes_gets_nothing(self) -> None:
+        cluster = snapshot(dead(silent_ms=9_000), going("stopping", claiming()))
+        assert kept(decided(cluster)) == "R999"
 
     def test_without_a_claim_nothing_moves(self) -> None:
         assert kept(decided(snapshot(going("terminated", dead()), standing_by()))) == "R999"

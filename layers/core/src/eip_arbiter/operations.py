@@ -92,7 +92,8 @@ def failover(arbiter: Arbiter, payload: Mapping[str, Any], invocation_id: str) -
         raise RefusedError(f"{request.cluster} has no node {request.target!r}")
     started_ms = arbiter.clock()
     before = address
-    if address.order is None or address.order.id != request.request_id:
+    standing = address.order.id if address.order else address.ended_order_id
+    if standing != request.request_id:
         if address.holder == target.instance_id and address.phase is Phase.SETTLED:
             raise RefusedError(f"{target.name} holds {address.public_ip} already")
         unfit = Case(snapshot, address, arbiter.policy, started_ms).unfit(target)
@@ -111,7 +112,7 @@ def failover(arbiter: Arbiter, payload: Mapping[str, Any], invocation_id: str) -
         snapshot, address = after, after.addresses[request.resource]
     done = address.holder == target.instance_id and address.phase is Phase.SETTLED
     return {
-        "outcome": "moved" if done else "accepted",
+        "outcome": "moved" if done else "accepted" if address.order else "ended",
         "order": request.request_id,
         "from": snapshot.nodes[before.holder].name if before.holder else None,
         "to": target.name,
@@ -178,6 +179,8 @@ def _failover_sentence(address: Address, target: Node, *, done: bool) -> str:
             f"{it} is on {target.name} under term {address.term}; "
             "it stays there until Pacemaker followed or the order expires"
         )
+    if not address.order:
+        return f"the order has ended; {it} is under term {address.term} by {address.rule}"
     return f"the order stands, but {it} is not on {target.name} yet; later reports carry it on"
 
 

@@ -133,6 +133,7 @@ def from_address(address: Address) -> dict[str, Any]:
         key.ORDER: address.order and from_order(address.order),
         key.REFUSAL: address.refusal and _from_refusal(address.refusal),
         "mv": list(address.recent_moves_ms),
+        "eo": address.ended_order_id,
     }
     raw.update({name: value for name, value in optional.items() if value})
     return raw
@@ -153,6 +154,7 @@ def _to_address(resource: str, raw: Mapping[str, Any]) -> Address:
         changed_at_ms=raw.get("ch", 0),
         rule=raw.get("r", ""),
         order=_to_order(raw.get(key.ORDER)),
+        ended_order_id=raw.get("eo", ""),
         refusal=_to_refusal(raw.get(key.REFUSAL)),
         recent_moves_ms=tuple(raw.get("mv", ())),
     )

@@ -50,6 +50,7 @@ class Case:
             for node in self.snapshot.nodes.values()
             if node.instance_id != self.address.holder
             and self.claims(node)
+            and not self.instance_goes(node)
             and (self.address.holder is None or self._is_against_the_grant(node))
         ]
         return tuple(sorted(claiming, key=self._rank))
@@ -108,6 +109,8 @@ class Case:
             return "has not reported lately"
         if node.nofailover:
             return "is tagged nofailover"
+        if self.instance_goes(node):
+            return f"is {self.instance_goes(node)}, says EC2"
         if report.pacemaker_state != "online":
             return f"says that its Pacemaker is {report.pacemaker_state}"
         if report.failing:
@@ -146,23 +149,24 @@ class Case:
         return sum(at_ms > since_ms for at_ms in self.address.recent_moves_ms)
 
     def alone_quorate(self, claimant: Node) -> bool:
-        """Whether the claimant has a real quorum, and the holder none."""
+        """Whether the claimant has a real quorum without the holder, and the holder none."""
         mine, theirs = claimant.report, self.holder.report if self.holder else None
         if mine is None or theirs is None or mine.quorum_mode not in REAL_QUORUM:
             return False
-        return mine.quorate and not theirs.quorate
+        # After a heal the holder's last word may still be from before it.
+        apart = theirs.node_name not in mine.members
+        return apart and mine.quorate and not theirs.quorate
 
-    @cached_property
-    def holder_instance_goes(self) -> str | None:
-        """EC2's word that the holder's instance goes away, or None.
+    @staticmethod
+    def instance_goes(node: Node | None) -> str | None:
+        """EC2's word that the node's instance goes away, or None.
 
         Void once the agent started anew on that instance.
         """
-        evidence = self.holder.ec2 if self.holder else None
-        if self.holder is None or evidence is None or evidence.state not in GOING_INSTANCE:
+        evidence = node.ec2 if node else None
+        if node is None or evidence is None or evidence.state not in GOING_INSTANCE:
             return None
-        report = self.holder.report
-        came_back = report is not None and report.incarnation != evidence.incarnation
+        came_back = node.report is not None and node.report.incarnation != evidence.incarnation
         return None if came_back else evidence.state
 
     @cached_property
@@ -230,11 +234,15 @@ class Case:
     def is_moving(self) -> bool:
         """Whether a move is under way.
 
-        A release that nobody finished does not count once somebody claims: it removes only the
-        recorded association, so it cannot hurt a new one.
+        A release that nobody finished does not count once a node elsewhere claims: it removes only
+        the recorded association, so it cannot hurt a new one. A node that is where that association
+        is would be given just what the release still removes.
         """
-        releasing = self.address.holder is None and self.claimants
-        return self.address.phase is Phase.MOVING and not releasing
+        if self.address.phase is not Phase.MOVING:
+            return False
+        if self.address.holder is not None or self.claimant is None:
+            return True
+        return self.claimant.interface_id == self.address.interface_id
 
     @property
     def rested_on(self) -> tuple[ReportSeen, ...]:

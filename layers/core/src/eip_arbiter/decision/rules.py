@@ -36,7 +36,7 @@ def r020_order(case: Case) -> Decision | None:
     ended = _order_ended(case, order)
     if ended:
         sentence = f"order {order.id} ends: {ended}"
-        return Note("R020", sentence, (), refusal=case.address.refusal, order=None)
+        return Note("R020", sentence, case.rested_on, refusal=case.address.refusal, order=None)
     target = case.snapshot.nodes[order.target]
     if case.address.holder != order.target and (order.force or not case.unfit(target)):
         why = f"an operator ordered it (order {order.id})"
@@ -107,7 +107,7 @@ def r050_unclaimed(case: Case) -> Decision | None:
 
 def r060_instance_goes(case: Case) -> Decision | None:
     """EC2 says that the holder's instance goes away, and another node claims."""
-    state = case.holder_instance_goes
+    state = case.instance_goes(case.holder)
     if state is None or case.claimant is None:
         return None
     return _grant(case, "R060", case.claimant, f"EC2 says that {_holder(case)} is {state}")

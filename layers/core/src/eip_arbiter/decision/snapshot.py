@@ -124,6 +124,7 @@ class Address:
     `private_ip_index` says with which private address of a node it is associated;
     `association_id` and `interface_id` where EC2 was last known to have it; `changed_at_ms` is the
     time of the last grant, settlement or release; `rule` the rule of the grant in force;
+    `ended_order_id` names the last order that ended, so that asking again does not do it again;
     `recent_moves_ms` are the times of automatic moves to another node, the newest last.
     """
 
@@ -140,6 +141,7 @@ class Address:
     changed_at_ms: int = 0
     rule: str = ""
     order: Order | None = None
+    ended_order_id: str = ""
     refusal: Refusal | None = None
     recent_moves_ms: tuple[int, ...] = ()
 

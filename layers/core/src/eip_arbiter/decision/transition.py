@@ -36,7 +36,8 @@ def apply(address: Address, change: Change, policy: Policy, now_ms: int) -> Addr
 
 def _next(address: Address, change: Change, policy: Policy, now_ms: int) -> Address:
     if isinstance(change, Note):
-        return replace(address, refusal=change.refusal, order=change.order)
+        ended = address.order.id if address.order and not change.order else address.ended_order_id
+        return replace(address, refusal=change.refusal, order=change.order, ended_order_id=ended)
     deadline_ms = now_ms + policy.move_ms
     if isinstance(change, Resume):
         return replace(address, deadline_ms=deadline_ms)
