@@ -82,7 +82,7 @@ def schedule(
         if faults and rng.random() < BURSTS:
             # Trouble comes in company: a fault in the middle of what another one set off.
             at, cluster = faults[-1].at + rng.expovariate(1 / BURST_SECONDS), faults[-1].cluster
-            at = min(at, end)
+            at = at if at < end else rng.uniform(begin, end)
         # Short ones are as likely as long ones: many races live below a few seconds.
         seconds = low * (high / low) ** rng.random() if low else 0.0
         seconds = min(seconds, end - at)

@@ -25,8 +25,8 @@ from simulation.truth import (
 )
 
 if TYPE_CHECKING:
-    from simulation.node import Node
     from simulation.invocation import Invocation
+    from simulation.node import Node
     from simulation.watch import Watch
 
 LONGEST_RECOVERY_SECONDS = 300.0
@@ -236,8 +236,10 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
     if watch.now - began < FULL_WAIT_SECONDS or address.holder in (None, node.instance_id):
         return None
     troubled_at = max(weather.struck_at, weather.front_at, watch.disturbed.get(node.instance_id, 0))
-    by_hand = address.order or cluster_id in watch.paused_from or watch.now - troubled_at < (
-        watch.now - began + UNDISTURBED_SECONDS
+    by_hand = (
+        address.order
+        or cluster_id in watch.paused_from
+        or watch.now - troubled_at < (watch.now - began + UNDISTURBED_SECONDS)
     )
     holder = watch.node(address.holder or "")
     others = [n for n in watch.cluster_of(node).nodes if n not in (node, holder)]
@@ -289,11 +291,11 @@ def i9_orders(watch: Watch) -> str | None:
     for order in watch.orders:
         if order.done:
             continue
+        taken_at = watch.orders_taken.get(order.order_id, order.at)
+        # A later one counts even if its operator never got an answer.
         superseded = any(
-            other is not order
-            and (other.cluster_id, other.resource) == (order.cluster_id, order.resource)
-            and other.at >= order.at
-            for other in watch.orders
+            at > taken_at and watch.order_about[other] == (order.cluster_id, order.resource)
+            for other, at in watch.orders_taken.items()
         )
         target = watch.node(order.target).interface_id
         was_at = places(watch, order.cluster_id, order.resource)

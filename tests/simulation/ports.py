@@ -98,7 +98,7 @@ class Ports(_Steps):
 
         def act() -> Any:
             outcome = region.store.record_report(report, received_at_ms)
-            region.watch.recorded(report, outcome)
+            region.watch.recorded(report, received_at_ms, outcome)
             return outcome
 
         return self._dynamodb(act)

@@ -16,13 +16,14 @@ from eip_arbiter.decision.snapshot import Address, Snapshot
 from eip_arbiter.ports import Recorded
 from eip_contract.report import NodeReport
 
+from simulation.clock import EPOCH_SECONDS
 from simulation.ec2 import Landing
 from simulation.pacemaker import OPERATION_SECONDS
 
 if TYPE_CHECKING:
     from simulation.faults import Fault
-    from simulation.node import Node
     from simulation.invocation import Invocation
+    from simulation.node import Node
     from simulation.world import SimulatedCluster, World
 
 NEVER = -1e9
@@ -30,7 +31,7 @@ NEVER = -1e9
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A report that the store took in, and when in true time."""
+    """A report that the store took in, and when in true time the arbiter had it."""
 
     at: float
     report: NodeReport
@@ -68,11 +69,14 @@ class Watch:
     lately: deque[NodeReport] = field(default_factory=lambda: deque(maxlen=60))
     grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
     starts: dict[tuple[str, str], float] = field(default_factory=dict)
+    orders_taken: dict[str, float] = field(default_factory=dict)
+    order_about: dict[str, tuple[str, str]] = field(default_factory=dict)
     orders: list[AcceptedOrder] = field(default_factory=list)
     told_going: dict[str, int] = field(default_factory=dict)
     """Instances that EC2 said go away, with the incarnation that their agents had."""
 
     paused_from: dict[str, float] = field(default_factory=dict)
+    resumed_at: dict[str, float] = field(default_factory=dict)
     clock_jumps: list[tuple[float, float]] = field(default_factory=list)
     disturbed: dict[str, float] = field(default_factory=dict)
     region_disturbed_at: float = NEVER
@@ -109,12 +113,14 @@ class Watch:
 
     # Told by the region.
 
-    def recorded(self, report: NodeReport, outcome: Any) -> None:
+    def recorded(self, report: NodeReport, received_at_ms: int, outcome: Any) -> None:
         """The store was given a report."""
         self.lately.append(report)
         if isinstance(outcome, Recorded):
             self.check(invariants.i8_own_cluster, report)
-            self.heard[report.instance_id] = Heard(self.now, report)
+            # A write may be slow: what counts is when the arbiter got the report in its hands.
+            at = received_at_ms / 1000 - EPOCH_SECONDS - self.world.region.clock_offset
+            self.heard[report.instance_id] = Heard(at, report)
             if report.incarnation > self.told_going.get(report.instance_id, report.incarnation):
                 del self.told_going[report.instance_id]
 
@@ -123,18 +129,21 @@ class Watch:
         old = before.addresses[after.resource]
         key = (before.cluster_id, after.resource, after.term)
         self.check(invariants.i1_terms, before.cluster_id, old, after)
+        if after.order and after.order != old.order:
+            self.orders_taken[after.order.id] = self.now
+            self.order_about[after.order.id] = (before.cluster_id, after.resource)
         if after.term == old.term and after.holder == old.holder:
             return
         if after.holder is None:
             self.world.result.moves[f"{after.rule} (release)"] += 1
-        if after.holder is not None:
-            self.check(invariants.i2_answering_holder, old, after)
-            self.check(invariants.i2_undisturbed_holder, old, after)
-            self.check(invariants.i4_paused, before, old, after)
-            self.check(invariants.i3_evidence, old, after)
-            self.check(invariants.i3_claim_is_not_from_before, old, after)
-            self.check(invariants.drift_is_real, old, after)
-            self._note_grant(old, after)
+            return
+        self.check(invariants.i2_answering_holder, old, after)
+        self.check(invariants.i2_undisturbed_holder, old, after)
+        self.check(invariants.i4_paused, before, old, after)
+        self.check(invariants.i3_evidence, old, after)
+        self.check(invariants.i3_claim_is_not_from_before, old, after)
+        self.check(invariants.drift_is_real, old, after)
+        self._note_grant(old, after)
         self.grants[key] = Grant(self.now, after.holder, old, after)
         self.last_granted[before.cluster_id, after.resource] = (self.now, old.holder)
 
@@ -225,14 +234,17 @@ class Watch:
             )
             self.orders.append(accepted)
 
-    def paused(self, cluster: SimulatedCluster, answer: Any) -> None:
+    def paused(self, cluster: SimulatedCluster, asked_at: float, answer: Any) -> None:
         """An operator was answered that a cluster is paused."""
-        if isinstance(answer, dict) and answer.get("outcome") == "paused":
+        overtaken = asked_at <= self.resumed_at.get(cluster.cluster_id, NEVER)
+        paused = isinstance(answer, dict) and answer.get("outcome") == "paused"
+        if paused and not overtaken:
             self.paused_from[cluster.cluster_id] = self.now
 
     def resumed(self, cluster: SimulatedCluster) -> None:
         """An operator asks to resume a cluster."""
         self.paused_from.pop(cluster.cluster_id, None)
+        self.resumed_at[cluster.cluster_id] = self.now
 
     def clock_error(self, since: float) -> float:
         """By how much the arbiter's clock may have misjudged a duration that began then."""

@@ -213,10 +213,11 @@ class World:
     def operator_pause(self, cluster: SimulatedCluster) -> None:
         """An operator pauses a cluster for long; what is answered counts."""
         payload = {"verb": "pause", "cluster": cluster.cluster_id, "minutes": 60}
+        asked_at = self.loop.now
 
         def answered(answer: Any) -> None:
             self.tell(f"operator: {payload} -> {answer}")
-            self.watch.paused(cluster, answer)
+            self.watch.paused(cluster, asked_at, answer)
 
         self._operate(payload, answered)
 
