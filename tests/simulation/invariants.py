@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
 from eip_contract.report import NodeReport
 
+from simulation.clock import EPOCH_SECONDS
 from simulation.ec2 import Landing
 from simulation.truth import (
     address_of,
@@ -126,7 +127,9 @@ def i3_evidence(watch: Watch, old: Address, after: Address) -> str | None:
     heard = watch.heard.get(after.holder or "")
     if heard is None or not claims(heard.report, after.resource):
         return f"{after.rule} gave {after.resource} to {after.holder}, which does not claim it"
-    age = watch.now - heard.at - watch.clock_error(heard.at)
+    # A commit may be slow as well: what counts is when it was decided.
+    decided_at = after.changed_at_ms / 1000 - EPOCH_SECONDS - watch.world.region.clock_offset
+    age = decided_at - heard.at - watch.clock_error(heard.at)
     allowed = 2 * heard.report.next_report_within_ms / 1000 + 2.0 + 0.05
     if age <= allowed:
         return None

@@ -515,9 +515,8 @@ def hunt(seeds: int, first: int, jobs: int, only: str) -> int:
         print(f"{name}: caught by {len(hits)} of {seeds} seeds ({shown}) through {', '.join(by)}")
         if len(hits) < AT_LEAST:
             missed.append(name)
-    print(
-        f"{len(names) - len(missed)} of {len(names)} planted bugs caught by at least {AT_LEAST} seeds"
-    )
+    found = len(names) - len(missed)
+    print(f"{found} of {len(names)} planted bugs caught by at least {AT_LEAST} seeds")
     if missed:
         print("NOT CAUGHT: " + ", ".join(missed))
     return bool(missed)
