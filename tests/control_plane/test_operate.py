@@ -142,6 +142,28 @@ class TestFailover:
         assert cluster.table() == before
         assert cluster.moves(since) == []
 
+    def test_asked_again_after_the_order_ended_it_answers_and_does_nothing(
+        self, aws: EmbeddedAws, cluster: Cluster
+    ) -> None:
+        cluster.settle_on_n1()
+        cluster.operate("failover", target="n2", request_id="ops-1")
+        cluster.say(cluster.runs("n2"))
+        cluster.say(cluster.report("n2", cause="release"))
+        cluster.say(cluster.claims("n1", lost=()))
+        assert (cluster.holder, cluster.address.order) == ("n1", None)
+        before, since = cluster.item(), aws.journal.now()
+        again = cluster.operate("failover", target="n2", request_id="ops-1")
+        assert again["outcome"] == "ended"
+        assert cluster.item() == before
+        assert cluster.moves(since) == []
+
+    def test_refuses_a_target_whose_instance_goes(self, cluster: Cluster, local: Local) -> None:
+        local.settle_on_n1(cluster)
+        local.arbiter.on_instance_state(cluster.instance("n2"), "stopping")
+        with pytest.raises(RefusedError, match="n2 is stopping, says EC2"):
+            local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2"})
+        assert cluster.world.holder() == "n1"
+
     def test_without_a_request_id_the_invocations_own_id_is_the_orders(
         self, cluster: Cluster
     ) -> None:
