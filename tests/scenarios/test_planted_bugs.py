@@ -1,0 +1,59 @@
+"""The corpus finds bugs that are planted in the questions that rules ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import pytest
+from eip_arbiter.decision import case as case_module
+from eip_arbiter.decision import policy
+from eip_arbiter.decision.case import Case
+
+from scenarios.reading import corpus, found
+
+
+def failing() -> list[str]:
+    return [name for name, each in corpus().items() if found(each) != each.expected]
+
+
+def cached(function: Callable[[Case], Any], name: str) -> Any:
+    replacement = cached_property(function)
+    replacement.__set_name__(Case, name)
+    return replacement
+
+
+BUGS: dict[str, tuple[object, str, Any]] = {
+    "any old claim counts": (Case, "is_fresh", lambda _, node: node.report is not None),
+    "a claim is fresh for longer": (case_module, "FRESH_SLACK_MS", policy.FRESH_SLACK_MS + 1),
+    "a promise may be broken for longer": (
+        case_module,
+        "PROMISE_SLACK_MS",
+        policy.PROMISE_SLACK_MS + 1,
+    ),
+    "an unhealthy node claims": (Case, "says_it_runs", lambda c, n: c.state_on(n) == "starting"),
+    "half a second to answer": (Case, "allowed_silence_ms", lambda _, __: 500),
+    "a calm holder must answer like one in an alarm": (
+        Case,
+        "allowed_silence_ms",
+        lambda case, _: case.policy.answer_ms,
+    ),
+    "any alarm opens the challenge": (Case, "_opening", lambda _, node: node.alarm_since_ms),
+    "joining is giving up": (case_module, "RUNNING_PACEMAKER", ("online", "standby")),
+    "a release is not believed": (Case, "holder_gave_up", cached(lambda _: None, "holder_gave_up")),
+    "the quorum of two nodes counts": (case_module, "REAL_QUORUM", ("two_node", "majority")),
+    "moves are never forgotten": (
+        Case,
+        "moves_in_window",
+        cached(lambda case: len(case.address.recent_moves_ms), "moves_in_window"),
+    ),
+    "a grant need not wait for the end of a move": (Case, "is_moving", property(lambda _: False)),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_fails_some_scenario(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not failing()
+    monkeypatch.setattr(*BUGS[bug])
+    assert failing()
