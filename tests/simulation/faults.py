@@ -31,6 +31,7 @@ class Fault:
 
 
 BURSTS, BURST_SECONDS = 0.5, 4.0
+CLEAN = ("crash", "stop_instance", "stop_stack", "kill_corosync", "freeze", "partition", "order")
 
 KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
     "crash": (10, (5.0, 90.0), acts.crash),
@@ -91,14 +92,26 @@ def schedule(
 
 
 def one_at_a_time(
-    rng: random.Random, clusters: int, nodes: int, *, begin: float, gap: float, count: int
+    rng: random.Random,
+    clusters: int,
+    nodes: int,
+    *,
+    begin: float,
+    gap: float,
+    clean: bool,
+    count: int,
 ) -> list[Fault]:
-    """Faults with calm between them, so that what follows is owed to one of them."""
+    """Faults with calm between them, so that what follows is owed to one of them.
+
+    `clean` ones are those that people fear, and last until all that follows has happened.
+    """
     faults, at = [], begin
-    names, weights = list(KINDS), [weight for weight, _, _ in KINDS.values()]
-    for kind in rng.choices(names, weights, k=count):
+    names = CLEAN if clean else list(KINDS)
+    for kind in rng.choices(names, [KINDS[name][0] for name in names], k=count):
         low, high = KINDS[kind][1]
         seconds = low * (high / low) ** rng.random() if low else 0.0
+        if clean and low:
+            seconds = rng.uniform(25.0, 60.0)
         faults.append(
             Fault(kind, at, seconds, rng.randrange(clusters), rng.randrange(nodes), rng.random())
         )

@@ -248,9 +248,9 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
     others = [n for n in watch.cluster_of(node).nodes if n not in (node, holder)]
     if by_hand or weather.is_bad or any(n.peer.resources[resource].busy for n in others):
         return None
-    if holder.powered or holder.powered_off_at > began:
+    if holder.stood_still_since() > began:
         return None
-    return f"{node.key} was refused {resource}, whose holder {holder.key} is without power"
+    return f"{node.key} was refused {resource}, whose holder {holder.key} stands still"
 
 
 def i7_moves(watch: Watch) -> str | None:

@@ -35,7 +35,7 @@ from simulation.setup import make_setup
 from simulation.shrink import broken
 from simulation.world import run
 
-AT_LEAST = 2
+AT_LEAST, ENOUGH = 2, 4
 Patch = tuple[Any, str, Any]
 
 
@@ -494,29 +494,33 @@ def catch(job: tuple[str, int]) -> tuple[str, int, set[str]]:
         return name, seed, {type(error).__name__}
 
 
+def chase(job: tuple[str, int, int]) -> tuple[str, int, dict[int, set[str]]]:
+    """Runs seeds with one bug until enough of them caught it; returns how many were run."""
+    name, first, seeds = job
+    hits: dict[int, set[str]] = {}
+    for number, seed in enumerate(range(first, first + seeds), 1):
+        problems = catch((name, seed))[2]
+        # What breaks without the bug as well is not the bug's doing.
+        if problems and (new := problems - catch(("", seed))[2]):
+            hits[seed] = new
+        if len(hits) >= ENOUGH:
+            return name, number, hits
+    return name, seeds, hits
+
+
 def hunt(seeds: int, first: int, jobs: int, only: str) -> int:
-    """Runs every mutant on many seeds and tells which of them caught it."""
-    names = [m.name for m in MUTANTS if only in m.name]
-    work = [(name, seed) for name in ["", *names] for seed in range(first, first + seeds)]
-    caught: dict[str, dict[int, set[str]]] = {name: {} for name in ["", *names]}
-    with multiprocessing.Pool(jobs) as pool:
-        for name, seed, problems in pool.imap_unordered(catch, work, 4):
-            caught[name][seed] = problems
-    sound = caught.pop("")
+    """Runs every mutant on at most so many seeds and tells which of them caught it."""
+    work = [(m.name, first, seeds) for m in MUTANTS if only in m.name]
     missed = []
-    for name in names:
-        hits = {
-            seed: new
-            for seed, found in sorted(caught[name].items())
-            if (new := found - sound[seed])
-        }
-        by = sorted({problem for found in hits.values() for problem in found})
-        shown = ", ".join(map(str, list(hits)[:8])) + (", ..." if len(hits) > 8 else "")
-        print(f"{name}: caught by {len(hits)} of {seeds} seeds ({shown}) through {', '.join(by)}")
-        if len(hits) < AT_LEAST:
-            missed.append(name)
-    found = len(names) - len(missed)
-    print(f"{found} of {len(names)} planted bugs caught by at least {AT_LEAST} seeds")
+    with multiprocessing.Pool(jobs) as pool:
+        for name, tried, hits in pool.imap_unordered(chase, work):
+            by = ", ".join(sorted({problem for found in hits.values() for problem in found}))
+            which = ", ".join(map(str, hits)) or "none"
+            print(f"{name}: caught by {len(hits)} of {tried} seeds ({which}) {by}", flush=True)
+            if len(hits) < AT_LEAST:
+                missed.append(name)
+    found = len(work) - len(missed)
+    print(f"{found} of {len(work)} planted bugs caught by at least {AT_LEAST} seeds")
     if missed:
-        print("NOT CAUGHT: " + ", ".join(missed))
+        print("NOT CAUGHT: " + ", ".join(sorted(missed)))
     return bool(missed)

@@ -49,7 +49,7 @@ class Node:
         self.clock_offset = 0.0
         self.words: dict[str, Word] = {}
         self.powered = False
-        self.powered_off_at = 0.0
+        self.powered_off_at = self.frozen_at = 0.0
         self.cuts_from_aws = 0
         self.resource_agent = ResourceAgent(self.loop, self.resources, self._ask, self.metadata_ips)
         self.agent: AgentProcess | None = None
@@ -68,6 +68,12 @@ class Node:
     def wall_ms(self) -> int:
         """The node's wall clock."""
         return int((self.loop.now + EPOCH_SECONDS + self.clock_offset) * 1000)
+
+    def stood_still_since(self) -> float:
+        """Since when nothing runs here, for want of power or frozen; later than now if it does."""
+        if not self.powered:
+            return self.powered_off_at
+        return self.frozen_at if self.peer.process.frozen else self.loop.now + 1.0
 
     def boot(self) -> None:
         """Power on: the agent and the cluster stack come up, each in its time."""
@@ -109,6 +115,7 @@ class Node:
 
     def freeze(self) -> None:
         """Nothing here gets a turn any more."""
+        self.frozen_at = self.loop.now
         for process in self._processes():
             self.loop.freeze(process)
         self.cluster.corosync.refresh()

@@ -32,17 +32,24 @@ class Setup:
 def make_setup(seed: int) -> Setup:
     """What this seed stands for."""
     rng = random.Random(f"{seed} setup")
-    serial = rng.random() < 0.2
+    serial = rng.random() < 0.25
     clusters = 1 if serial else rng.choice((1, 1, 1, 2, 3))
     sizes = tuple(rng.choice((2, 2, 2, 2, 3, 3, 4, 5)) for _ in range(clusters))
     climate = {}
-    if rng.random() < 0.7:
+    clean = serial and rng.random() < 0.6
+    if not clean and rng.random() < 0.7:
         worst = rng.random() ** 2
         climate = {kind: worst * limit * rng.random() for kind, limit in CLIMATE_LIMITS.items()}
     if serial:
         count = rng.randint(4, 8)
         faults = one_at_a_time(
-            rng, clusters, max(sizes), begin=FIRST_FAULT_SECONDS, gap=90.0, count=count
+            rng,
+            clusters,
+            max(sizes),
+            begin=FIRST_FAULT_SECONDS,
+            gap=60.0 if clean else 90.0,
+            clean=clean,
+            count=count,
         )
         calm_from = faults[-1].at + faults[-1].seconds + 30.0
     else:
