@@ -8,7 +8,7 @@ SOURCES := layers/contract/src layers/core/src functions node_agent/src lab test
 PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo lab test sim sim-mutants check lint build deploy packages clean
+.PHONY: help demo lab test sim sim-mutants docs explore check lint build deploy packages clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,12 @@ sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
 
 sim-mutants: $(VENV)/.dev ## The planted bugs, and how many seeds catch each
 	@cd tests && ../$(PY) -m simulation --mutants $(ARGS)
+
+docs: $(VENV)/.dev ## Write docs/rules.md anew from the rule table and the scenarios
+	@cd tests && ../$(PY) -m scenarios.page
+
+explore: $(VENV)/.dev ## Every interleaving of a small world: ARGS="--nodes 2 --depth 12"
+	@cd tests && ../$(PY) -m exploration $(ARGS)
 
 lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as translated
 	$(VENV)/bin/ruff format --check $(SOURCES)
