@@ -214,6 +214,16 @@ def removed_by_record_only(watch: Watch, landing: Landing) -> str | None:
     return None
 
 
+def released_long_ago(watch: Watch, old: Address) -> str | None:
+    """An address is taken off a node only if nothing has run there for the release time."""
+    node = watch.node(old.holder or "")
+    here = node.peer.resources[old.resource]
+    waited = watch.now - here.since + watch.clock_error(here.since) + 0.5
+    if here.role != "Stopped" or waited >= watch.world.region.policy.release_ms / 1000:
+        return None
+    return f"{old.resource} was taken off {node.key}, which ran it {waited:.1f} s ago"
+
+
 def i5_replay(watch: Watch, before: object) -> str | None:
     """Old reports, delivered again, change nothing."""
     after = holders(watch)

@@ -28,7 +28,7 @@ from eip_arbiter.decision import case as case_module
 from eip_arbiter.decision import rules, transition
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Keep
-from eip_arbiter.decision.snapshot import Address, Snapshot
+from eip_arbiter.decision.snapshot import Address, Order, Snapshot
 from eip_arbiter.ports import Association, MoveFailedError
 
 from simulation.memory_store import MemoryStore
@@ -167,7 +167,13 @@ def order_does_not_pin() -> list[Patch]:
 @mutant
 def order_dropped() -> list[Patch]:
     """An order is answered as accepted, and never written."""
-    return [(Arbiter, "on_order", lambda self, snapshot, resource, order: snapshot)]
+
+    def on_order(self: Arbiter, snapshot: Snapshot, resource: str, order: Order) -> Snapshot:
+        address = dataclasses.replace(snapshot.addresses[resource], order=order)
+        addresses = {**snapshot.addresses, resource: address}
+        return dataclasses.replace(snapshot, addresses=addresses)
+
+    return [(Arbiter, "on_order", on_order)]
 
 
 @mutant

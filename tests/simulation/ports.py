@@ -78,7 +78,7 @@ class Ports(_Steps):
 
     def _dynamodb(self, act: Callable[[], T], *, seconds: float = 0.004) -> T:
         region = self._region
-        slow = region.rng.uniform(50, 400) if region.weather.strikes("dynamodb_slow") else 1.0
+        slow = region.rng.uniform(20, 200) if region.weather.strikes("dynamodb_slow") else 1.0
         invocation = self._come(region.rng.uniform(0.5, 2.0) * seconds * slow)
         if region.weather.strikes("dynamodb_error"):
             self.wait(invocation, region.rng.choice((0.05, 4.0)))

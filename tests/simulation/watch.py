@@ -136,6 +136,7 @@ class Watch:
             return
         if after.holder is None:
             self.world.result.moves[f"{after.rule} (release)"] += 1
+            self.check(invariants.released_long_ago, old)
             return
         self.check(invariants.i2_answering_holder, old, after)
         self.check(invariants.i2_undisturbed_holder, old, after)
