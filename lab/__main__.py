@@ -144,7 +144,8 @@ def main() -> int:
     command.add_argument("--token", type=int, default=1000, help="Corosync's token, milliseconds")
     command.add_argument("--no-peers", action="store_true", help="do not measure the peers")
     arguments = parser.parse_args()
-    # So that a polite end cleans up like Ctrl-C does.
+    # So that a polite end cleans up like Ctrl-C does, and Ctrl-C works in a background job too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return int(arguments.run(arguments))
 

@@ -141,6 +141,8 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
         raise SystemExit(128 + number)
 
     before = signal.signal(signal.SIGTERM, end)
+    # A shell starts background jobs with SIGINT ignored; this one is to be interruptible anyway.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = process.wait()
     except KeyboardInterrupt:
