@@ -267,9 +267,9 @@ def i7_moves(watch: Watch) -> str | None:
     """One fault causes at most one move.
 
     Its end may cause one more where Pacemaker itself moves the resource back. A flapping partition
-    is many faults, and is not judged.
+    is many faults, and is not judged; nor is a run whose climate adds faults of its own.
     """
-    if not watch.world.setup.serial:
+    if not watch.world.setup.serial or watch.world.setup.climate:
         return None
     for fault, next_fault in zip(watch.faults, [*watch.faults[1:], None], strict=True):
         if fault.kind == "partition_flapping":

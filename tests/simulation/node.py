@@ -125,6 +125,8 @@ class Node:
         for process in self._processes():
             self.loop.thaw(process)
         self.cluster.corosync.refresh()
+        # What was asked of a DC that stood still is done now.
+        self.cluster.schedule(self.peer.side)
 
     def jump_clock(self, seconds: float) -> None:
         """The wall clock is set."""
