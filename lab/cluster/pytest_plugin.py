@@ -77,7 +77,7 @@ _INNER = pytest.StashKey[_Inner]()
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Take a test's outcome from the enclosure instead of running it here."""
     if enclosure.inside() or not _enclosed(item) or enclosure.requirements_missing():
         return None
@@ -88,6 +88,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     for report in stash[_INNER].reports_of(item):
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    # What earlier tests of this folder set up here ends with the folder, as pytest expects.
+    item.session._setupstate.teardown_exact(nextitem)  # noqa: SLF001
     return True
 
 

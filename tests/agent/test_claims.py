@@ -288,7 +288,9 @@ def test_strangers_are_not_answered() -> None:
         pytest.skip("needs root to ask as somebody else")
     code = (
         "import _socket,sys\nc=_socket.socket(_socket.AF_UNIX)\nc.connect(sys.argv[1])\n"
-        'c.send(b\'{"op":"status"}\\n\')\nprint(c.recv(200).decode())'
+        # The agent may have said no and hung up before it is asked.
+        'try:\n c.send(b\'{"op":"status"}\\n\')\nexcept BrokenPipeError: pass\n'
+        "print(c.recv(200).decode())"
     )
     command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     with tempfile.TemporaryDirectory() as folder:
