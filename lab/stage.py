@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -186,8 +187,8 @@ class Stage:
         outcome.moves = len([m for m in moves if m.to_instance])
         outcome.rule, outcome.term = (grants[-1].rule, grants[-1].term) if grants else ("", 0)
         outcome.cold_starts = self.timeline.cold_starts
-        for call in journal.calls(since=since, principal="Arbitrate"):
-            outcome.calls[call.operation] = outcome.calls.get(call.operation, 0) + 1
+        calls = journal.calls(since=since, principal="Arbitrate")
+        outcome.calls = dict(Counter(call.operation for call in calls))
 
     def started(self, since: float, fault: float) -> float | None:
         """When the resource agent's start succeeded on the node that runs it now."""
