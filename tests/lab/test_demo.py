@@ -46,7 +46,7 @@ def test_the_demo_tells_its_story_and_ends_well(tmp_path: Path) -> None:
     assert [told[name]["term"] for name in ("planned stop", "power loss")] == [2, 3]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_demo_that_is_ended_leaves_no_process_behind(
     number: signal.Signals, tmp_path: Path
 ) -> None:
