@@ -46,13 +46,18 @@ def tell(
     timeline = Timeline(site.aws, site.world, quiet=quiet)
     stage = Scenes(site, timeline, outage_seconds=outage_seconds)
     ended = threading.Event()
-    client = threading.Thread(target=timeline.watch_page, args=(site.who_answers, ended))
-    client.start()
+    # A signal may end the story at any line, between these two as well: a thread that only watches
+    # must not keep the process.
+    client = threading.Thread(
+        target=timeline.watch_page, args=(site.who_answers, ended), daemon=True
+    )
     try:
+        client.start()
         return [getattr(stage, scene)() for scene in scenes]
     finally:
         ended.set()
-        client.join()
+        if client.is_alive():
+            client.join()
 
 
 def demo(arguments: argparse.Namespace) -> int:

@@ -43,7 +43,7 @@ class Scenes(Stage):
         active, standby = self.active()
         outcome, _ = self.begin(f"planned stop: Corosync is stopped on {active}")
         fault = self.timeline.fault(f"systemctl stop corosync on {active}")
-        stopping = threading.Thread(target=self.cluster.stop, args=(active,))
+        stopping = threading.Thread(target=self.cluster.stop, args=(active,), daemon=True)
         stopping.start()
         self.await_takeover(outcome, standby)
         stopping.join()

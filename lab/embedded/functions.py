@@ -49,14 +49,18 @@ class Function:
         self._lock = threading.Lock()
         self._idle: list[Environment] = []
         self._busy: set[Environment] = set()
+        self._ended = False
 
     def invoke(self, payload: bytes) -> Invocation:
         """Run one invocation in an idle environment, or in a new one.
 
         Raises:
             ThrottledError: The reserved concurrency is used up.
+            WireError: The embedded AWS has ended, and nothing may start any more.
         """
         with self._lock:
+            if self._ended:
+                raise WireError("ServiceException", "The embedded AWS has ended.", 500)
             limit = self.spec.reserved_concurrency
             if limit is not None and len(self._busy) >= limit:
                 raise ThrottledError(self.spec.name)
@@ -85,7 +89,9 @@ class Function:
             environment.kill()
 
     def kill(self) -> None:
-        """End every environment."""
+        """End every environment; there will be no other."""
+        with self._lock:
+            self._ended = True
         for environment in self.environments():
             environment.kill()
 

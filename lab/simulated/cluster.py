@@ -68,7 +68,7 @@ class SimulatedCluster:
         self._ring: dict[str, int] = dict.fromkeys(names, 0)
         self._lock = threading.RLock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._live, name="simulated-pacemaker")
+        self._thread = threading.Thread(target=self._live, name="simulated-pacemaker", daemon=True)
 
     @property
     def nodes(self) -> Sequence[str]:
@@ -307,7 +307,9 @@ class SimulatedCluster:
                 if node.powered:
                     self._ended_operation(side, node, action, code)
 
-        node.operation = threading.Thread(target=run, name=f"{node.name}-{action}")
+        node.operation = threading.Thread(
+            target=run, name=f"{node.name}-{action}", daemon=True
+        )
         node.operation.start()
 
     def _ended_operation(
