@@ -31,6 +31,9 @@ from eip_arbiter.ports import (
 )
 from eip_arbiter.telemetry import Telemetry
 
+LATE_EVENT_MS = 30_000
+"""EC2's word counts for so long after it was said; stopping and starting again takes longer."""
+
 
 @dataclass(frozen=True)
 class Arbiter:
@@ -63,9 +66,20 @@ class Arbiter:
             raise RuntimeError(f"{report.instance_id} was registered, and yet is not known")
         self.on_snapshot(outcome.snapshot)
 
-    def on_instance_state(self, instance_id: str, state: str) -> None:
-        """Takes in EC2's word about an instance; most instances belong to no cluster."""
-        snapshot = self.store.record_instance_state(instance_id, state, self.clock())
+    def on_instance_state(self, instance_id: str, state: str, said_at_ms: int) -> None:
+        """Takes in EC2's word about an instance; most instances belong to no cluster.
+
+        Raises:
+            ReportRejected: reason `stale`. By then the instance may be back, and its new agent may
+                have been heard: the word would count against the wrong life of the node. Without
+                it, silence or the node's own word decides.
+        """
+        age_ms = self.clock() - said_at_ms
+        if age_ms > LATE_EVENT_MS:
+            raise ReportRejected(
+                "stale", f"EC2 said {age_ms / 1000:.0f} s ago that {instance_id} is {state}"
+            )
+        snapshot = self.store.record_instance_state(instance_id, state, said_at_ms)
         if snapshot is not None:
             self.on_snapshot(snapshot)
 
