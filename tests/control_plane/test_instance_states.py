@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,3 +99,38 @@ def test_an_older_word_of_ec2_does_not_replace_a_newer_one(cluster: Cluster, loc
         evidence = snapshot.nodes[instance].ec2
         assert evidence is not None
         assert evidence.state == "terminated"
+
+
+def settle_before_n3_is_there(cluster: Cluster, local: Local) -> None:
+    """n1 runs the resource, n2 stands by; n3 will be a successor of one, by the same name."""
+    local.hear(cluster.claims("n1", lost=()))
+    local.hear(cluster.stands_by("n2"))
+    local.hear(cluster.runs("n1"))
+    local.forget()
+
+
+def test_a_successor_under_the_same_name_takes_over_and_its_predecessor_is_forgotten(
+    new_cluster: Callable[[int], Cluster], local: Local
+) -> None:
+    cluster = new_cluster(3)
+    settle_before_n3_is_there(cluster, local)
+    local.arbiter.on_instance_state(cluster.instance("n2"), "terminated", local.now_ms)
+    local.hear(replace(cluster.claims("n3"), node_name="n2"))
+    assert set(cluster.snapshot.nodes) == {cluster.instance("n1"), cluster.instance("n3")}
+    assert local.told.of("decided") == ["registered", "forgotten"]
+    local.hear(replace(cluster.claims("n3"), node_name="n2"), after_seconds=4)
+    assert cluster.world.holder() == "n3"
+    status = local.operate({"verb": "status", "cluster": cluster.id})
+    assert status["addresses"][0]["holder"] == "n2"
+
+
+def test_a_terminated_holder_is_not_forgotten_before_its_address_has_gone(
+    new_cluster: Callable[[int], Cluster], local: Local
+) -> None:
+    cluster = new_cluster(3)
+    settle_before_n3_is_there(cluster, local)
+    local.arbiter.on_instance_state(cluster.instance("n1"), "terminated", local.now_ms)
+    local.hear(replace(cluster.stands_by("n3"), node_name="n1"))
+    assert cluster.instance("n1") in cluster.snapshot.nodes
+    local.hear(replace(cluster.claims("n3"), node_name="n1"))
+    assert (cluster.world.holder(), cluster.address.rule) == ("n3", "R060")

@@ -229,6 +229,19 @@ class Arbiter:
             cluster=report.cluster_id,
             instance=report.instance_id,
         )
+        self._forget_terminated(report.cluster_id)
+
+    def _forget_terminated(self, cluster_id: str) -> None:
+        """A cluster whose instances are replaced again and again must not grow for ever.
+
+        A lost race is left to the next registration.
+        """
+        snapshot = self.store.read(cluster_id)
+        gone = departed(snapshot) if snapshot else ()
+        if snapshot and gone and isinstance(self.store.forget(snapshot, gone), Committed):
+            self.telemetry.decided(
+                "forgotten", f"{', '.join(gone)} is terminated, says EC2", cluster=cluster_id
+            )
 
     def _tell_history(
         self, snapshot: Snapshot, address: Address, *, kind: str, at_ms: int, sentence: str
@@ -244,6 +257,17 @@ class Arbiter:
                 evidence=_evidence(snapshot),
             )
         )
+
+
+def departed(snapshot: Snapshot) -> tuple[str, ...]:
+    """Terminated instances that no address is or will be on."""
+    wanted = {address.holder for address in snapshot.addresses.values()}
+    wanted |= {a.order.target for a in snapshot.addresses.values() if a.order}
+    return tuple(
+        node.instance_id
+        for node in snapshot.nodes.values()
+        if node.ec2 and node.ec2.state == "terminated" and node.instance_id not in wanted
+    )
 
 
 def _refuse_doubles(cluster_id: str, addresses: tuple[Address, ...]) -> None:
