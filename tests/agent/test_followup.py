@@ -116,6 +116,21 @@ def test_an_order_that_pacemaker_forgot_at_a_join_is_asked_for_again() -> None:
     assert len(pacemaker.asked) == 4
 
 
+def test_an_order_that_was_done_and_undone_by_a_join_is_asked_for_again() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    now = ordered().now
+    orders.step(ordered(), 1_000)
+    orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
+    assert orders.progress is not None
+    assert orders.progress.state == "done"
+    asked = len(pacemaker.asked)
+    # The control plane never heard of it: the order still stands, and so nobody else claims.
+    kept_the_other = ordered(words={"eip": Word("stopped", 99.5)}, now=now + 31.0)
+    orders.step(kept_the_other, 1_000)
+    assert any("--move" in line for line in pacemaker.asked[asked:])
+
+
 def test_an_order_that_is_withdrawn_leaves_no_ban_but_never_disturbs_a_start() -> None:
     pacemaker = Pacemaker()
     orders = Orders(pacemaker.run, quiet)

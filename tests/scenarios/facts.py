@@ -123,6 +123,7 @@ def address_from(
     order = section.section("order") if section.has("order") else None
     refusal = section.section("refused") if section.has("refused") else None
     instance = None if holder == "nobody" else instances.get(holder, holder)
+    at = instances[section.text("interface")] if section.has("interface") else instance
     made = Address(
         resource=resource,
         allocation_id=f"eipalloc-{number:017x}",
@@ -132,7 +133,7 @@ def address_from(
         term=section.whole("term", 7),
         phase=Phase(section.text("phase", "settled")),
         association_id=f"eipassoc-{number:017x}" if instance else None,
-        interface_id=instance.replace("i-", "eni-") if instance else None,
+        interface_id=at.replace("i-", "eni-") if at else None,
         deadline_ms=NOW - section.ago_ms("deadline", "50 s ago"),
         changed_at_ms=NOW - section.ago_ms("granted", "60 s ago"),
         rule="R050",

@@ -111,6 +111,8 @@ def i2_undisturbed_holder(watch: Watch, old: Address, after: Address) -> str | N
     watch.world.result.counts["moves off a node that ran it"] += runs(holder, old.resource)
     if not runs(holder, old.resource) or only_claimant_has_quorum(watch, old, after):
         return None
+    if holder.instance_id in watch.told_going:
+        return None
     disturbed_at = max(
         watch.disturbed.get(holder.instance_id, 0.0), watch.world.weather.struck_at, 30.0
     )
@@ -220,7 +222,8 @@ def released_long_ago(watch: Watch, old: Address) -> str | None:
     """An address is taken off a node only if nothing has run there for the release time."""
     node = watch.node(old.holder or "")
     here = node.peer.resources[old.resource]
-    waited = watch.now - here.since + watch.clock_error(here.since) + 0.5
+    since = min(here.since, watch.not_running.get((node.instance_id, old.resource), here.since))
+    waited = watch.now - since + watch.clock_error(since) + 0.5
     if here.role != "Stopped" or waited >= watch.world.region.policy.release_ms / 1000:
         return None
     return f"{old.resource} was taken off {node.key}, which ran it {waited:.1f} s ago"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from simulation.world import SimulatedCluster, World
 
 NEVER = -1e9
+NOT_RUNNING = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class Watch:
     lately: deque[NodeReport] = field(default_factory=lambda: deque(maxlen=60))
     grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
     starts: dict[tuple[str, str], float] = field(default_factory=dict)
+    not_running: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Since when the resource agent says so; Pacemaker's stop may come later."""
+
     orders_taken: dict[str, float] = field(default_factory=dict)
     order_about: dict[str, tuple[str, str]] = field(default_factory=dict)
     orders_ended: set[str] = field(default_factory=set)
@@ -190,6 +194,7 @@ class Watch:
     def started(self, node: Node, resource: str) -> None:
         """Pacemaker runs the resource agent's start."""
         self.starts[node.instance_id, resource] = self.now
+        self.not_running.pop((node.instance_id, resource), None)
 
     def operation(self, node: Node, resource: str, action: str, code: int, *, marked: bool) -> None:
         """The resource agent ended an action."""
@@ -198,6 +203,8 @@ class Watch:
             self.check(invariants.i11_started_where_granted, node, resource)
         if action == "start" and code == 1:
             self.check(invariants.i6_dead_holder_is_replaced, node, resource)
+        if action == "monitor" and code == NOT_RUNNING:
+            self.not_running.setdefault((node.instance_id, resource), self.now)
         if action == "monitor" and marked and code not in (0, 124):
             self.check(invariants.i10_monitor, node, resource)
 

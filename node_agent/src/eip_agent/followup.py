@@ -174,8 +174,11 @@ class Orders:
             self._tell(order_id, state, trouble or "Pacemaker was asked to move it", resource)
 
     def _is_forgotten(self, s: Sight, resource: str, state: str) -> bool:
-        """Whether Pacemaker has not followed for long: a join may have dropped its constraint."""
-        waiting = state == "moving" and resource_state(s, resource) == "stopped"
+        """Whether Pacemaker has not followed for long, or no longer does, while the order stands.
+
+        A join may have dropped its constraint, or have kept another copy than the one started here.
+        """
+        waiting = state in ("moving", "done") and resource_state(s, resource) == "stopped"
         return waiting and not lost_peers(s) and s.now - self._asked_at >= _ASK_AGAIN_SECONDS
 
     def _clear(self) -> str:

@@ -42,6 +42,8 @@ def r020_order(case: Case) -> Decision | None:
     if order.kind is OrderKind.SWITCHOVER:
         return None  # Pacemaker moves the resource; release and claim move the address.
     target = case.snapshot.nodes[order.target]
+    if case.is_being_released_from(target):
+        return None
     if case.address.holder != order.target and (order.force or not case.unfit(target)):
         why = f"an operator ordered it (order {order.id})"
         return Grant("R020", _to(case, target, why), rested_on=(), holder=order.target)
