@@ -11,7 +11,7 @@ from functools import cached_property
 
 from eip_arbiter.decision.outcome import ReportSeen
 from eip_arbiter.decision.policy import FRESH_FACTOR, FRESH_SLACK_MS, PROMISE_SLACK_MS, Policy
-from eip_arbiter.decision.snapshot import Address, LastReport, Node, Phase, Snapshot
+from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
 
 CLAIMING = ("started", "starting")
 RUNNING_PACEMAKER = ("online", "standby", "maintenance", "pending")

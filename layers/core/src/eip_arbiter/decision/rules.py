@@ -42,12 +42,12 @@ def r020_order(case: Case) -> Decision | None:
     if order.kind is OrderKind.SWITCHOVER:
         return None  # Pacemaker moves the resource; release and claim move the address.
     target = case.snapshot.nodes[order.target]
-    if case.is_being_released_from(target):
-        return None
-    if case.address.holder != order.target and (order.force or not case.unfit(target)):
+    if case.address.holder != order.target:
         why = f"an operator ordered it (order {order.id})"
-        return Grant("R020", _to(case, target, why), rested_on=(), holder=order.target)
-    if case.address.holder != order.target or case.is_moving:
+        grant = Grant("R020", _to(case, target, why), rested_on=(), holder=order.target)
+        waits = case.is_being_released_from(target) or (not order.force and case.unfit(target))
+        return None if waits else grant
+    if case.is_moving:
         return None
     pinned = f"order {order.id} pins it until {target.name} claims it"
     return Keep("R020", f"{target.name} keeps {_it(case)}: {pinned}")
