@@ -6,6 +6,7 @@ model's truth: true time, what nodes really run, which reports really arrived.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
@@ -54,6 +55,7 @@ LEAVES_REPORTS_ALONE = (
 )
 """Faults that touch no node's reports; weather is judged apart."""
 
+SEVERAL_IN_ONE = ("partition_flapping", "claim_at_release")
 BY_HAND = -2
 REMOVAL = -1
 
@@ -276,13 +278,13 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
 def i7_moves(watch: Watch) -> str | None:
     """One fault causes at most one move.
 
-    Its end may cause one more where Pacemaker itself moves the resource back. A flapping partition
-    is many faults, and is not judged; nor is a run whose climate adds faults of its own.
+    Its end may cause one more where Pacemaker itself moves the resource back. What is several
+    faults in one is not judged; nor is a run whose climate adds faults of its own.
     """
     if not watch.world.setup.serial or watch.world.setup.climate:
         return None
-    for fault, next_fault in zip(watch.faults, [*watch.faults[1:], None], strict=True):
-        if fault.kind == "partition_flapping":
+    for fault, next_fault in itertools.pairwise([*watch.faults, None]):
+        if fault is None or fault.kind in SEVERAL_IN_ONE:
             continue
         end, after = fault.at + fault.seconds, next_fault.at if next_fault else float("inf")
         for begin, until in ((fault.at, end), (end, after)):
