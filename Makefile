@@ -4,11 +4,11 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 SEEDS ?= 200
-SOURCES := layers/contract/src layers/core/src functions node_agent/src lab tests
+SOURCES := layers/contract/src layers/core/src functions node_agent/src lab tests bench
 PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo lab test sim sim-mutants docs explore check lint build deploy packages clean
+.PHONY: help demo lab test sim sim-mutants bench docs explore check lint build deploy packages clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
 sim-mutants: $(VENV)/.dev ## The planted bugs, and how many seeds catch each
 	@cd tests && ../$(PY) -m simulation --mutants $(ARGS)
 
+bench: $(VENV)/.dev ## Benchmarks beside their peers: a table and bench/results.json
+	@$(PY) -m bench
+
 docs: $(VENV)/.dev ## Write docs/rules.md anew from the rule table and the scenarios
 	@cd tests && ../$(PY) -m scenarios.page
 
@@ -37,7 +40,7 @@ explore: $(VENV)/.dev ## Every interleaving of a small world: ARGS="--nodes 2 --
 lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as translated
 	$(VENV)/bin/ruff format --check $(SOURCES)
 	$(VENV)/bin/ruff check $(SOURCES)
-	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests
+	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests bench
 	$(VENV)/bin/mypy functions/arbitrate/handler.py
 	$(VENV)/bin/mypy functions/operate/handler.py
 	PYTHONPATH=$(PYTHONPATH_ALL) $(VENV)/bin/lint-imports
