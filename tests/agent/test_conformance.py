@@ -11,16 +11,9 @@ from pathlib import Path
 
 import pytest
 from agent.fakes import PARTS, RESOURCE_AGENT, ROOT, FakeNode
+from needs import needed
 
 DTD = Path("/usr/share/resource-agents/ra-api-1.dtd")
-
-
-def needed(what: str, *, there: bool) -> None:
-    """Skips by name where a tool is missing; CI has all of them."""
-    if not there:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{what} is missing, and CI must have it")
-        pytest.skip(f"{what} is missing")
 
 
 def test_the_metadata_is_valid_by_the_resource_agents_dtd(tmp_path: Path) -> None:
