@@ -58,18 +58,10 @@ class Throwaway:
     def run(self, *command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end; output is captured as text."""
         assert self._holder is not None
-        enter = [
-            "nsenter",
-            "-t",
-            str(self._pid()),
-            "-m",
-            "-p",
-            "--",
-            "chroot",
-            self._folder / "root",
-        ]
+        root = str(self._folder / "root")
+        enter = ["nsenter", "-t", str(self._pid()), "-m", "-p", "--", "chroot", root]
         done = subprocess.run(
-            [*enter, "chroot", self._folder / "root", *command],
+            [*enter, *map(str, command)],
             env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LANG": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
