@@ -47,6 +47,10 @@ def test_an_installed_agent_runs_by_the_distributions_python(
     said = machine.run("eip-agent", "status", check=False)
     assert said.returncode == 69, said.stderr
     assert "no agent answers on /run/eip-agent/agent.sock" in said.stderr
+    assert (
+        "-> systemctl enable --now eip-agent"
+        in machine.run("eip-agent", "doctor", check=False).stdout
+    )
     assert machine.run("/usr/lib/ocf/resource.d/eip-arbiter/eip", "meta-data").stdout
     machine.run("/usr/lib/eip-agent/eip-agent-alert")
     groups = machine.run("id", "-Gn", "eip-agent").stdout.split()

@@ -1,7 +1,7 @@
 """A copy of this very machine to install things on: what is written there is gone with it.
 
 Its file system is an overlay over the machine's own, in a mount namespace of its own; /run begins
-empty, and `systemctl` only notes what it was asked for.
+empty, there is no network, and `systemctl` only notes what it was asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_OWN_NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+_OWN_NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child")
 _SET_UP = """
 set -e
 mount -t tmpfs tmpfs "$1"
@@ -59,7 +59,7 @@ class Throwaway:
         """Runs a command to its end; output is captured as text."""
         assert self._holder is not None
         root = str(self._folder / "root")
-        enter = ["nsenter", "-t", str(self._pid()), "-m", "-p", "--", "chroot", root]
+        enter = ["nsenter", "-t", str(self._pid()), "-n", "-m", "-p", "--", "chroot", root]
         done = subprocess.run(
             [*enter, *map(str, command)],
             env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LANG": "C.UTF-8"},
