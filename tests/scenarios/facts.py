@@ -15,6 +15,7 @@ from eip_arbiter.decision.snapshot import (
     LastReport,
     Node,
     Order,
+    OrderKind,
     Phase,
     Refusal,
 )
@@ -156,6 +157,7 @@ def _order(section: Section, instances: dict[str, str]) -> Order:
         force=section.flag("force", default=False),
         issued_at_ms=NOW - section.ago_ms("issued", "1 s ago"),
         until_ms=NOW - section.ago_ms("until", "in 60 s"),
+        kind=OrderKind(section.text("kind", OrderKind.FAILOVER.value)),
     )
 
 

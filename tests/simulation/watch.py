@@ -56,6 +56,7 @@ class AcceptedOrder:
     resource: str
     target: str
     order_id: str
+    verb: str
     done: bool
 
 
@@ -71,6 +72,7 @@ class Watch:
     starts: dict[tuple[str, str], float] = field(default_factory=dict)
     orders_taken: dict[str, float] = field(default_factory=dict)
     order_about: dict[str, tuple[str, str]] = field(default_factory=dict)
+    orders_ended: set[str] = field(default_factory=set)
     orders: list[AcceptedOrder] = field(default_factory=list)
     told_going: dict[str, int] = field(default_factory=dict)
     """Instances that EC2 said go away, with the incarnation that their agents had."""
@@ -132,6 +134,8 @@ class Watch:
         if after.order and after.order != old.order:
             self.orders_taken[after.order.id] = self.now
             self.order_about[after.order.id] = (before.cluster_id, after.resource)
+        if old.order and not after.order:
+            self.orders_ended.add(old.order.id)
         if after.term == old.term and after.holder == old.holder:
             return
         if after.holder is None:
@@ -224,14 +228,27 @@ class Watch:
         self.region_disturbed_at = self.now
 
     def ordered(
-        self, node: Node, resource: str, order_id: str, asked_at: float, answer: Any
+        self,
+        node: Node,
+        resource: str,
+        order_id: str,
+        *,
+        verb: str,
+        asked_at: float,
+        answer: Any,
     ) -> None:
         """An operator was answered."""
         outcome = answer.get("outcome") if isinstance(answer, dict) else type(answer).__name__
-        self.world.result.counts[f"order {outcome}"] += 1
+        self.world.result.counts[f"order {verb} {outcome}"] += 1
         if outcome in ("moved", "accepted"):
             accepted = AcceptedOrder(
-                asked_at, node.cluster_id, resource, node.instance_id, order_id, outcome == "moved"
+                asked_at,
+                node.cluster_id,
+                resource,
+                node.instance_id,
+                order_id,
+                verb,
+                outcome == "moved",
             )
             self.orders.append(accepted)
 

@@ -204,19 +204,29 @@ class Case:
         answered_at_ms = report.received_at_ms if report else self.address.changed_at_ms
         return self.now_ms - max(answered_at_ms, self.opened_at_ms or 0)
 
+    def holder_is_silent(self, claimant: Node) -> bool:
+        """Whether the holder has owed an answer for too long for this claimant's claim."""
+        return self.holder_silent_ms >= self.allowed_silence_ms(claimant)
+
     def allowed_silence_ms(self, claimant: Node) -> int:
         """How long the holder may be silent before this claimant's claim prevails.
 
         A holder that the claimant lost sight of sees the same cut and reports at alert cadence. One
         that it still sees as a member, or was not challenged yet, may be at calm cadence: then its
-        own promise counts.
+        own promise counts. Where quorum is real, a claimant without it is the side that must lose:
+        its holder gets twice the time, in case only reports were lost.
         """
         lost_sight = claimant.report is not None and self._lost_sight(claimant.report)
         if lost_sight and self.opened_at_ms is not None:
-            return self.policy.answer_ms
+            return self.policy.answer_ms * (2 if self._lacks_real_quorum(claimant) else 1)
         report = self.holder.report if self.holder else None
         promised_ms = report.next_report_within_ms if report else 0
         return max(self.policy.answer_ms, promised_ms + PROMISE_SLACK_MS)
+
+    @staticmethod
+    def _lacks_real_quorum(node: Node) -> bool:
+        report = node.report
+        return report is not None and report.quorum_mode in REAL_QUORUM and not report.quorate
 
     def _lost_sight(self, report: LastReport) -> bool:
         name = self.holder.name if self.holder else ""
