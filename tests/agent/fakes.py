@@ -175,7 +175,7 @@ class FakeNode:
         self.peer_runs, self.peer_expected, self.start_failed = False, True, False
         self.links_up = True
         self.write_cluster()
-        for name in ("crm_mon", "crm_resource", "cfgtool", "quorumtool"):
+        for name in ("crm_mon", "crm_resource", "cfgtool", "quorumtool", "attrd_updater"):
             self._command(name)
         self.write_config()
 
@@ -198,6 +198,8 @@ class FakeNode:
             "crm_resource": self.folder / "crm_resource",
             "corosync_cfgtool": self.folder / "cfgtool",
             "corosync_quorumtool": self.folder / "quorumtool",
+            "attrd_updater": self.folder / "attrd_updater",
+            "systemctl": self.folder / "systemctl",
             **more,
         }
         lines = [f"{name} = {value}" for name, value in values.items()]
@@ -205,7 +207,8 @@ class FakeNode:
 
     def _command(self, name: str) -> None:
         path = self.folder / name
-        log = f'echo "$@" >> {self.folder}/{name}.calls' if name == "crm_resource" else ":"
+        noted = name in ("crm_resource", "attrd_updater")
+        log = f'echo "$@" >> {self.folder}/{name}.calls' if noted else ":"
         path.write_text(f"#!/bin/sh\n{log}\n[ ! -e {path}.out ] || cat {path}.out\n")
         path.chmod(0o755)
 
@@ -305,9 +308,9 @@ class FakeNode:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
-    def calls(self) -> list[str]:
-        """What crm_resource was asked for."""
-        path = self.folder / "crm_resource.calls"
+    def calls(self, program: str = "crm_resource") -> list[str]:
+        """What a program was asked for."""
+        path = self.folder / f"{program}.calls"
         return path.read_text().splitlines() if path.exists() else []
 
 

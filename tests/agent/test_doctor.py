@@ -147,6 +147,12 @@ def test_pacemakers_settings(old: str, new: str, level: str, says: str) -> None:
     assert says in found[1]
 
 
+def test_health_checks_that_pacemaker_takes_no_notice_of() -> None:
+    assert "no notice" in only(cluster.check_pacemaker(CIB, ["eip"], health_checks=True))[1]
+    noticed = edited(CIB, DEADTIME, option("node-health-strategy", "only-green"))
+    assert bad(cluster.check_pacemaker(noticed, ["eip"], health_checks=True)) == []
+
+
 def test_a_watched_resource_that_is_missing_is_a_failure() -> None:
     assert "does not know it" in only(cluster.check_pacemaker(CIB, ["eip", "web"]))[1]
 

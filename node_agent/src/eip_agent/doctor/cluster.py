@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from eip_agent.doctor.finding import Finding, failure, note, ok, warning
 
@@ -75,8 +75,16 @@ def _quorum(nodes: int, two_node: bool, quorum: str) -> Finding:
     return ok("Corosync quorum", f"{nodes} nodes, by {kind}; quorate")
 
 
-def check_pacemaker(cib: str, watched: Sequence[str]) -> Iterator[Finding]:
-    """Judges what `cibadmin -Q` prints, for the resources that the agent watches."""
+def check_pacemaker(
+    cib: str, watched: Sequence[str], *, health_checks: bool = False
+) -> Iterator[Finding]:
+    """Judges what `cibadmin -Q` prints.
+
+    Args:
+        cib: that output.
+        watched: the resources that the agent watches.
+        health_checks: whether the agent feeds `#health-eip-agent`.
+    """
     try:
         configuration = ET.fromstring(cib).find("configuration")  # noqa: S314 - Pacemaker's own
     except ET.ParseError:
@@ -85,7 +93,12 @@ def check_pacemaker(cib: str, watched: Sequence[str]) -> Iterator[Finding]:
         text = "cibadmin -Q prints no configuration: Pacemaker does not run, or you may not ask it"
         yield failure("Pacemaker", text, "systemctl start pacemaker; run doctor as root")
         return
-    yield from _properties(configuration)
+    values = _pairs(configuration.find("crm_config/cluster_property_set"))
+    yield from _properties(configuration, values)
+    if health_checks and values.get("node-health-strategy", "none") == "none":
+        text = "the agent checks this node's health, but Pacemaker takes no notice"
+        todo = "pcs property set node-health-strategy=migrate-on-red"
+        yield warning("Node health", text, todo)
     yield from _rivals(configuration)
     yield _alert(configuration)
     for name in watched:
@@ -98,8 +111,7 @@ def check_pacemaker(cib: str, watched: Sequence[str]) -> Iterator[Finding]:
             yield warning("Pacemaker constraints", text, todo)
 
 
-def _properties(configuration: ET.Element) -> Iterator[Finding]:
-    values = _pairs(configuration.find("crm_config/cluster_property_set"))
+def _properties(configuration: ET.Element, values: Mapping[str, str]) -> Iterator[Finding]:
     fencing = _true(values.get("stonith-enabled", "true"))
     devices = configuration.find(".//primitive[@class='stonith']") is not None
     if fencing and not devices:

@@ -57,7 +57,10 @@ def examine(config: str, fixed: Credentials | None) -> list[Finding]:
     findings += local.check_service(_ask(["systemctl", "is-enabled", "eip-agent.service"]).strip())
     quorum = _ask([*shlex.split(settings.corosync_quorumtool), "-s"])
     findings += cluster.check_corosync(_ask(["corosync-cmapctl"]), quorum)
-    findings += cluster.check_pacemaker(_ask(["cibadmin", "-Q"]), settings.resources)
+    health_checks = bool(settings.health_units + settings.health_tcp + settings.health_http)
+    findings += cluster.check_pacemaker(
+        _ask(["cibadmin", "-Q"]), settings.resources, health_checks=health_checks
+    )
     text = _ask([*crm_mon, "-1", "--output-as=xml"])
     view = parse_crm_mon(text, settings.node_name, settings.resources)
     failed = not view.failed_here.isdisjoint(settings.resources)
