@@ -163,6 +163,7 @@ class FakeNode:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.region = folder, FakeRegion()
+        self.python = sys.executable
         handler = type("Handler", (_Handler,), {"region": self.region})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -245,7 +246,7 @@ class FakeNode:
     def start(self) -> None:
         with (self.folder / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "eip_agent", "run", "--config", str(self.config)],
+                [self.python, "-m", "eip_agent", "run", "--config", str(self.config)],
                 env=self.environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -297,7 +298,7 @@ class FakeNode:
         }
 
     def status(self) -> dict[str, Any]:
-        command = [sys.executable, "-m", "eip_agent", "status", "--json"]
+        command = [self.python, "-m", "eip_agent", "status", "--json"]
         done = subprocess.run(
             [*command, "--config", str(self.config)],
             env=self.environment(),

@@ -93,27 +93,6 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_oldest_python_that_nodes_have_can_run_the_agent(tmp_path: Path) -> None:
-    found = sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python"))
-    python = str(found[0]) if found else shutil.which("python3.9")
-    if python is None:
-        pytest.skip("Python 3.9 is missing")
-    environment = {"PYTHONPATH": ":".join(str(ROOT / part) for part in PARTS)}
-    done = subprocess.run(
-        [python, "-B", "-m", "eip_agent", "run", "--config", str(tmp_path / "none")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-    )
-    assert done.returncode == 78, done.stderr
-    agent = subprocess.run(
-        [python, "-IS", RESOURCE_AGENT, "meta-data"], capture_output=True, check=False, timeout=20
-    )
-    assert agent.returncode == 0
-
-
 def test_the_agent_imports_nothing_beyond_the_standard_library() -> None:
     code = (
         "import sys, eip_agent.__main__\n"

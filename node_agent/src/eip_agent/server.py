@@ -31,7 +31,7 @@ class LocalServer(threading.Thread):
 
     def __init__(self, path: str, handle: Handler) -> None:
         super().__init__(name="server", daemon=True)
-        self._handle = handle
+        self._reply_to = handle
         self._slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         self._uids, self._gids = _allowed()
         if os.path.exists(path):
@@ -77,7 +77,7 @@ class LocalServer(threading.Thread):
             request = None
         if not isinstance(request, dict):
             return {"outcome": "error", "reason": "the request is not one line of JSON"}
-        return self._handle(request, lambda: not _hung_up(connection))
+        return self._reply_to(request, lambda: not _hung_up(connection))
 
     def _may_ask(self, connection: socket.socket) -> bool:
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
