@@ -142,26 +142,11 @@ def status(settings: Settings, as_json: bool) -> int:
     except NoAnswerError as error:
         sys.stderr.write(f"eip-agent: {error}\n")
         return EX_UNAVAILABLE
-    print(json.dumps(answer, indent=2) if as_json else _shown(answer))  # noqa: T201
+    from eip_agent.shown import status_page  # noqa: PLC0415 - the service needs none of it
+
+    now_epoch_ms = int(time.time() * 1000)
+    print(json.dumps(answer, indent=2) if as_json else status_page(answer, now_epoch_ms))  # noqa: T201
     return 0
-
-
-def _shown(answer: dict[str, Any]) -> str:
-    report = answer["report"] or {}
-    names = answer["node_names"]
-    lines = [f"publishing: {answer['publishing']}, reports sent: {answer['reports_sent']}"]
-    lines.append(f"reading the state: {answer['reading']}")
-    if report:
-        pacemaker = report["pacemaker"]
-        members = ", ".join(pacemaker["members"])
-        lines.append(f"Pacemaker here: {pacemaker['state']}, members: {members}")
-        lines += [f"{name}: {raw['state']} here" for name, raw in report["resources"].items()]
-        lines += [f"lost sight of: {raw['node_name']}" for raw in report["suspects"]]
-    for name, raw in answer["addresses"].items():
-        holder = names.get(raw["holder"], raw["holder"]) or "nobody"
-        lines.append(f"{name}: {raw['public_ip']} is held by {holder}, term {raw['term']}")
-    lines += [f"{name}: a refused start is to be forgotten" for name in answer["refused_starts"]]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
