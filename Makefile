@@ -4,14 +4,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 SEEDS ?= 200
-SOURCES := layers/contract/src layers/core/src functions node_agent/src lab tests bench
+SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging lab tests bench
 PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo lab test sim sim-mutants bench docs explore check lint build deploy packages clean
+.PHONY: help demo lab test sim sim-mutants bench docs explore check lint build deploy agent-packages packages clean
 
 help: ## List the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/.lab ## The main job on this machine, no root: ARGS="--json FILE"
 	@$(PY) -m lab demo $(ARGS)
@@ -41,6 +41,7 @@ lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as
 	$(VENV)/bin/ruff format --check $(SOURCES)
 	$(VENV)/bin/ruff check $(SOURCES)
 	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests bench
+	$(VENV)/bin/mypy node_agent/packaging/build.py
 	$(VENV)/bin/mypy functions/arbitrate/handler.py
 	$(VENV)/bin/mypy functions/operate/handler.py
 	PYTHONPATH=$(PYTHONPATH_ALL) $(VENV)/bin/lint-imports
@@ -56,11 +57,14 @@ build: .venv-sam/.ok ## sam validate and sam build, without Docker and without L
 deploy: build ## sam deploy, to your account: ARGS="--guided" the first time
 	.venv-sam/bin/sam deploy $(ARGS)
 
+agent-packages: ## The agent's .deb, .rpm and single file, into dist/: SOURCE_DATE_EPOCH is honoured
+	@$(PYTHON) node_agent/packaging/build.py dist $(ARGS)
+
 packages: ## The Debian packages of the real cluster, where they are missing (root)
 	@sh lab/cluster/packages.sh
 
 clean: ## Remove what these commands made
-	rm -rf $(VENV) .venv-sam .aws-sam
+	rm -rf $(VENV) .venv-sam .aws-sam dist
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13")'
