@@ -164,7 +164,9 @@ def test_a_move_that_pacemaker_refuses_is_reported_in_printable_text() -> None:
 
 
 def lost(term: int = 3, holder: str = PEER, **changes: Any) -> Sight:
+    """n1 runs what was granted to n2, which is behind a cut."""
     started = {"eip": Word("started", 1.0, term=2, public_ip="203.0.113.7")}
+    changes = {"links": {2: False}, **changes}
     return at(20.0, words=started, status=status(holder, term=term), **changes)
 
 
@@ -191,6 +193,7 @@ def test_pacemaker_is_told_once_that_a_copy_lost_its_address_and_is_to_forget_it
     [
         lost(term=2),
         lost(holder=ME),
+        lost(links={2: True}),
         lost(pacemaker=with_view(state="unknown")),
         dataclasses.replace(lost(), status=status(None, term=3)),
         dataclasses.replace(lost(), status_at=1.0),
@@ -201,6 +204,7 @@ def test_pacemaker_is_told_once_that_a_copy_lost_its_address_and_is_to_forget_it
     ids=[
         "the term of our grant",
         "we hold it",
+        "Pacemaker sees both copies",
         "no Pacemaker to tell",
         "nobody holds it",
         "a read from before the start",

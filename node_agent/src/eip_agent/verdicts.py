@@ -113,14 +113,18 @@ def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: flo
 
 
 def taken_away(s: Sight, resource: str) -> bool:
-    """Whether the table says that a copy which was started here by a grant lost it to a later one.
+    """Whether a copy that was started here by a grant lost it to a later one, behind a cut.
 
-    An order's target is let be: Pacemaker is asked to follow, which stops this copy.
+    A holder that is in sight is let be, since Pacemaker then knows of both copies and chooses; so
+    is an order's target, whom Pacemaker is asked to follow, which stops this copy.
     """
     word, address = s.words.get(resource), s.address(resource)
     if word is None or word.state != "started" or word.term is None or address is None:
         return False
     later = address.term > word.term and s.status_at > word.at
+    holder = s.holder_name(address)
+    if holder in s.pacemaker.members and holder not in lost_peers(s):
+        return False
     return later and address.holder not in (None, s.instance_id, address.order_target)
 
 
