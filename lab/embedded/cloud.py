@@ -81,7 +81,12 @@ class EmbeddedAws:
         self.later = Later()
         self.functions = Functions(self.later, self._send_to_queue, async_retry_seconds)
         self.events = EventBridge(
-            self.account_id, self.region, self.functions, self.later, self._send_to_queue
+            self.account_id,
+            self.region,
+            self.functions,
+            self.later,
+            send_to_queue=self._send_to_queue,
+            publish=self._publish,
         )
         self.stack: Stack
         self.deploy_seconds = 0.0
@@ -278,6 +283,9 @@ class EmbeddedAws:
         url = sqs.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]
         typed = {k: {"DataType": "String", "StringValue": v} for k, v in attributes.items()}
         sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=typed)
+
+    def _publish(self, arn: str, message: str) -> None:
+        self.client("sns", "aws-services").publish(TopicArn=arn, Message=message)
 
     def _write_invocation(self, invocation: Invocation) -> None:
         for line in invocation.logs:

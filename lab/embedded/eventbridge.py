@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 MAX_ENTRIES = 10
 MAX_BYTES = 256 * 1024
-_TARGET_FIELDS = {"Id", "Arn", "DeadLetterConfig", "RetryPolicy", "Input"}
+_TARGET_FIELDS = {"Id", "Arn", "DeadLetterConfig", "RetryPolicy", "Input", "InputTransformer"}
 
 
 @dataclasses.dataclass(eq=False)
@@ -81,13 +81,16 @@ class EventBridge:
         region: str,
         functions: Functions,
         later: Later,
+        *,
         send_to_queue: SendToQueue,
+        publish: Callable[[str, str], None],
     ) -> None:
         self._account_id = account_id
         self._region = region
         self._functions = functions
         self._later = later
         self._send_to_queue = send_to_queue
+        self._publish = publish
         self._tamperings: list[Tampering] = []
         self._subscribers: list[Callable[[str, Event], None]] = []
 
@@ -142,7 +145,7 @@ class EventBridge:
 
     def _check_target(self, target: Mapping[str, Any]) -> None:
         service = target["Arn"].split(":")[2]
-        if service not in {"lambda", "sqs"}:
+        if service not in {"lambda", "sns", "sqs"}:
             raise _unsupported(f"a target in {service}")
         if unknown := set(target) - _TARGET_FIELDS:
             raise _unsupported(f"a target with {sorted(unknown)}")
@@ -220,10 +223,14 @@ class EventBridge:
         return delays
 
     def _deliver(self, rule_arn: str, target: Mapping[str, Any], event: Event) -> None:
-        payload, arn = target.get("Input") or json.dumps(event), target["Arn"]
-        if arn.split(":")[2] == "sqs":
-            self._send_to_queue(arn, payload, {})
-            return
+        payload, arn = _payload(target, event), target["Arn"]
+        match arn.split(":")[2]:
+            case "sqs":
+                self._send_to_queue(arn, payload, {})
+                return
+            case "sns":
+                self._publish(arn, payload)
+                return
         problem = self._functions.refusal(arn, "events.amazonaws.com", rule_arn)
         if problem is None:
             self._functions.invoke_async(arn, payload.encode())
@@ -232,6 +239,22 @@ class EventBridge:
         if queue_arn := target.get("DeadLetterConfig", {}).get("Arn"):
             attributes = {"RULE_ARN": rule_arn, "TARGET_ARN": arn, "ERROR_CODE": problem}
             self._send_to_queue(queue_arn, json.dumps(event), attributes)
+
+
+def _payload(target: Mapping[str, Any], event: Event) -> str:
+    """What the target gets: the event, or what the target's own input makes of it."""
+    transformer = target.get("InputTransformer")
+    if transformer is None:
+        return str(target.get("Input") or json.dumps(event))
+    text = str(transformer["InputTemplate"])
+    for name, path in transformer.get("InputPathsMap", {}).items():
+        found: Any = event
+        for key in path.removeprefix("$.").split("."):
+            found = found.get(key, "") if isinstance(found, dict) else ""
+        # Within the template's quotes EventBridge escapes a text, and writes other values as JSON.
+        shown = json.dumps(found)[1:-1] if isinstance(found, str) else json.dumps(found)
+        text = text.replace(f"<{name}>", shown)
+    return text
 
 
 def entry_bytes(entry: Mapping[str, Any]) -> int:
