@@ -307,9 +307,7 @@ class SimulatedCluster:
                 if node.powered:
                     self._ended_operation(side, node, action, code)
 
-        node.operation = threading.Thread(
-            target=run, name=f"{node.name}-{action}", daemon=True
-        )
+        node.operation = threading.Thread(target=run, name=f"{node.name}-{action}", daemon=True)
         node.operation.start()
 
     def _ended_operation(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eip_arbiter.announcing import ADDRESS_MOVED, BLOCKED, MOVE_FAILED, SOURCE, SPLIT_BRAIN
 from eip_contract.envelope import SOURCE_PREFIX, source_for
 from eip_contract.report import DETAIL_TYPE
 
@@ -44,7 +45,13 @@ def actions(found: list[Statement]) -> set[str]:
 
 def test_every_policy_is_read_here(resources: dict[str, Any]) -> None:
     owners = {logical_id for logical_id, _ in documents(resources)}
-    assert owners == {"ArbitrateRole", "OperateRole", "NodePolicy", "DeadLettersPolicy"}
+    assert owners == {
+        "ArbitrateRole",
+        "OperateRole",
+        "NodePolicy",
+        "DeadLettersPolicy",
+        "NoticesPolicy",
+    }
     roles = {i for i, r in resources.items() if r["Type"] == "AWS::IAM::Role"}
     assert roles == {"ArbitrateRole", "OperateRole"}, "SAM made no role of its own"
     for role in roles:
@@ -71,7 +78,7 @@ def test_only_the_two_describe_actions_are_for_any_resource(resources: dict[str,
     for statement in statements(resources):
         if not actions([statement]) & (DESCRIBE | MOVE):
             for resource in listed(statement["Resource"]):
-                assert list(resource) == ["Fn::GetAtt"], "one of the stack's own resources"
+                assert list(resource) in (["Fn::GetAtt"], ["Ref"]), "the stack's own resources"
 
 
 @pytest.mark.parametrize("role", ["ArbitrateRole", "OperateRole"])
@@ -90,9 +97,21 @@ def test_addresses_are_moved_only_where_everything_is_tagged(
 def test_functions_may_do_what_they_do_and_nothing_else(resources: dict[str, Any]) -> None:
     logs = {"logs:CreateLogStream", "logs:PutLogEvents"}
     table = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
-    common = logs | table | DESCRIBE | MOVE
+    common = logs | table | DESCRIBE | MOVE | {"events:PutEvents"}
     assert actions(statements(resources, "OperateRole")) == common
     assert actions(statements(resources, "ArbitrateRole")) == common | {"sqs:SendMessage"}
+
+
+@pytest.mark.parametrize("role", ["ArbitrateRole", "OperateRole"])
+def test_the_arbiter_announces_under_its_own_name_only(
+    resources: dict[str, Any], role: str
+) -> None:
+    (announce,) = [s for s in statements(resources, role) if s["Action"] == "events:PutEvents"]
+    assert announce["Resource"] == {"Fn::GetAtt": ["Bus", "Arn"]}
+    equal = announce["Condition"]["ForAllValues:StringEquals"]
+    assert equal["events:source"] == SOURCE
+    assert set(equal["events:detail-type"]) == {ADDRESS_MOVED, SPLIT_BRAIN, MOVE_FAILED, BLOCKED}
+    assert announce["Condition"]["Null"] == dict.fromkeys(equal, "false")
 
 
 class TestNodePolicy:
@@ -140,12 +159,29 @@ def test_only_eventbridge_of_this_account_may_write_to_the_dead_letter_queue(
     assert statement["Condition"] == condition
 
 
-def test_only_the_two_rules_may_invoke_a_function(resources: dict[str, Any]) -> None:
+def test_only_alarms_and_rules_of_this_account_may_publish_notices(
+    resources: dict[str, Any],
+) -> None:
+    (statement,) = statements(resources, "NoticesPolicy")
+    assert statement["Principal"] == {
+        "Service": ["events.amazonaws.com", "cloudwatch.amazonaws.com"]
+    }
+    assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": "Notices"})
+    condition = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert statement["Condition"] == condition
+
+
+def test_only_rules_may_invoke_a_function_each_its_own_target(resources: dict[str, Any]) -> None:
     permissions = [
         r["Properties"] for r in resources.values() if r["Type"] == "AWS::Lambda::Permission"
     ]
-    rules = {i for i, r in resources.items() if r["Type"] == "AWS::Events::Rule"}
-    assert {p["SourceArn"]["Fn::GetAtt"][0] for p in permissions} == rules
-    for permission in permissions:
-        assert permission["Principal"] == "events.amazonaws.com"
-        assert permission["FunctionName"] == {"Ref": "Arbitrate"}
+    targets = {
+        (logical_id, target["Arn"]["Fn::GetAtt"][0])
+        for logical_id, resource in resources.items()
+        if resource["Type"] == "AWS::Events::Rule"
+        for target in resource["Properties"]["Targets"]
+        if "Fn::GetAtt" in target["Arn"]
+    }
+    allowed = {(p["SourceArn"]["Fn::GetAtt"][0], p["FunctionName"]["Ref"]) for p in permissions}
+    assert allowed == targets
+    assert {p["Principal"] for p in permissions} == {"events.amazonaws.com"}

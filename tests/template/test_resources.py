@@ -157,10 +157,25 @@ def alarms(resources: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+AWS_METRICS = {("AWS/Lambda", "Errors"), ("AWS/SQS", "ApproximateNumberOfMessagesVisible")}
+"""Those that alarms watch and that AWS writes by itself."""
+
+
+def is_of_aws(alarm: dict[str, Any]) -> bool:
+    return (str(alarm["Namespace"]), alarm["MetricName"]) in AWS_METRICS
+
+
+def own_alarms(resources: dict[str, Any]) -> list[dict[str, Any]]:
+    """The alarms on metrics that the functions write."""
+    return [a for a in alarms(resources) if not is_of_aws(a)]
+
+
 def test_every_alarm_watches_a_metric_that_is_written(
     resources: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for alarm in alarms(resources):
+    found = own_alarms(resources)
+    assert {alarm["MetricName"] for alarm in found} == ALARMING
+    for alarm in found:
         namespace = alarm["Namespace"]["Fn::Sub"].replace("${AWS::StackName}", "the-stack")
         names = [dimension["Name"] for dimension in alarm["Dimensions"]]
         matching = [
@@ -172,10 +187,51 @@ def test_every_alarm_watches_a_metric_that_is_written(
             and metric[names[0]] == "the-stack"
         ]
         assert alarm["Dimensions"] == [{"Name": "Stack", "Value": {"Ref": "AWS::StackName"}}]
-        assert alarm["MetricName"] in ALARMING
         assert len(matching) == 1
         # No data is the calm state: the metric is written on events only.
         assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_every_alarm_tells_people_and_says_what_to_do(resources: dict[str, Any]) -> None:
+    for alarm in alarms(resources):
+        assert alarm["AlarmActions"] == [{"Ref": "Notices"}]
+        assert len(alarm["AlarmDescription"].split()) >= 20
+        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+        assert alarm["Threshold"] == 0
+
+
+def test_an_alarm_on_awss_own_metric_is_about_a_resource_of_the_stack(
+    resources: dict[str, Any],
+) -> None:
+    others = [a for a in alarms(resources) if is_of_aws(a)]
+    assert len(others) >= 2
+    for alarm in others:
+        (value,) = [dimension["Value"] for dimension in alarm["Dimensions"]]
+        target = value.get("Ref") or value["Fn::GetAtt"][0]
+        kind = {"AWS/Lambda": "AWS::Lambda::Function", "AWS/SQS": "AWS::SQS::Queue"}
+        assert resources[target]["Type"] == kind[alarm["Namespace"]]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((EVENTS / "announced").glob("*.json")), ids=lambda path: path.stem
+)
+def test_every_announcement_goes_to_people_and_none_to_a_function(
+    resources: dict[str, Any], path: Path
+) -> None:
+    event = sample(path)
+    announced = properties(resources, "AnnouncedRule")
+    assert announced["EventBusName"] == {"Ref": "Bus"}
+    assert [target["Arn"] for target in announced["Targets"]] == [{"Ref": "Notices"}]
+    assert patterns.matches(announced["EventPattern"], event)
+    # An announcement that came back as a report would be a circle.
+    assert not patterns.matches(rule_for(resources, "eip-arbiter.node/")["EventPattern"], event)
+
+
+def test_a_report_is_no_announcement(resources: dict[str, Any]) -> None:
+    pattern = properties(resources, "AnnouncedRule")["EventPattern"]
+    assert not patterns.matches(
+        pattern, sample(EVENTS / "accepted" / "heartbeat-of-the-holder.json")
+    )
 
 
 def test_the_dashboard_searches_for_metrics_that_are_written(

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from eip_arbiter.announcing import Silent
 from eip_arbiter.arbitration import Arbiter
 from eip_arbiter.dynamodb_store import DynamoDbStore
 from eip_arbiter.ec2_address import Ec2Addresses, Ec2Inventory
+from eip_arbiter.eventbridge_announcer import EventBridgeAnnouncer
 from eip_arbiter.settings import read_settings
 from eip_arbiter.telemetry import Telemetry, now_ms
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_events import EventBridgeClient
 
 
 def assemble(
@@ -22,8 +25,9 @@ def assemble(
     dynamodb: DynamoDBClient,
     ec2: EC2Client,
     telemetry: Telemetry,
+    events: EventBridgeClient | None = None,
 ) -> Arbiter:
-    """The arbiter that a function's environment describes.
+    """The arbiter that a function's environment describes; without `events` it announces nothing.
 
     Raises:
         SettingsError: with every problem of the environment in one message.
@@ -36,4 +40,7 @@ def assemble(
         telemetry=telemetry,
         policy=settings.policy,
         clock=now_ms,
+        announcer=EventBridgeAnnouncer(events, settings.bus_name, telemetry)
+        if events
+        else Silent(),
     )

@@ -38,7 +38,7 @@ class Telemetry(Protocol):
         ...
 
 
-ALARMING = frozenset({"MoveFailed", "SplitBrain"})
+ALARMING = frozenset({"MoveFailed", "SplitBrain", "EventsLost"})
 """Metrics that an alarm watches: an alarm cannot search over clusters, so they count twice."""
 
 
