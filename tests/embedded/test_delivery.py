@@ -201,8 +201,8 @@ def test_a_pattern_or_target_that_is_not_supported_is_refused(aws: EmbeddedAws) 
     events = aws.client("events")
     with pytest.raises(ClientError, match="InvalidEventPatternException"):
         events.put_rule(Name="r", EventPattern='{"source": [{"cidr": "10.0.0.0/8"}]}')
-    with pytest.raises(ClientError, match="ScheduleExpression is not supported"):
-        events.put_rule(Name="r", ScheduleExpression="rate(1 minute)")
+    with pytest.raises(ClientError, match=r"the schedule cron\(0 \* \* \* \? \*\) is not supp"):
+        events.put_rule(Name="r", ScheduleExpression="cron(0 * * * ? *)")
     with pytest.raises(ClientError, match="a target in kinesis is not supported"):
         events.put_targets(
             Rule="r", Targets=[{"Id": "1", "Arn": "arn:aws:kinesis:eu-central-1:1:stream/s"}]
