@@ -40,6 +40,7 @@ lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as
 	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests
 	$(VENV)/bin/mypy functions/arbitrate/handler.py
 	$(VENV)/bin/mypy functions/operate/handler.py
+	$(VENV)/bin/mypy functions/watch/handler.py
 	PYTHONPATH=$(PYTHONPATH_ALL) $(VENV)/bin/lint-imports
 	$(PY) -m lab.embedded.translate template.yaml > $(VENV)/translated.json
 	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import jsonschema
 import pytest
 from control_plane.harness import Cluster
-from control_plane.local import Local
+from control_plane.local import Local, client
 from control_plane.observed import Invocations, lines, metrics
 from eip_arbiter.announcing import SOURCE
 from eip_arbiter.eventbridge_announcer import REPEAT_MS, EventBridgeAnnouncer
@@ -48,16 +47,8 @@ def told(bus: list[Event], cluster: Cluster, kind: str = "") -> list[Event]:
 
 def announcer(aws: EmbeddedAws, local: Local, bus_name: str = "") -> EventBridgeAnnouncer:
     """The shipped announcer in this process."""
-    key, secret = aws.credentials("local")
-    client = boto3.client(
-        "events",
-        region_name=aws.region,
-        endpoint_url=aws.endpoint_url,
-        aws_access_key_id=key,
-        aws_secret_access_key=secret,
-        config=EVENTS_CONFIG,
-    )
-    return EventBridgeAnnouncer(client, bus_name or aws.outputs["BusName"], local.told)
+    events = client(aws, "events", EVENTS_CONFIG)
+    return EventBridgeAnnouncer(events, bus_name or aws.outputs["BusName"], local.told)
 
 
 @pytest.fixture

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from eip_arbiter.announcing import ADDRESS_MOVED, BLOCKED, MOVE_FAILED, SOURCE, SPLIT_BRAIN
+from eip_arbiter.announcing import (
+    ADDRESS_MOVED,
+    BLOCKED,
+    HOLDER_SILENT,
+    MOVE_FAILED,
+    NOT_READY,
+    SOURCE,
+    SPLIT_BRAIN,
+)
 from eip_contract.envelope import SOURCE_PREFIX, source_for
 from eip_contract.report import DETAIL_TYPE
 
@@ -48,12 +56,13 @@ def test_every_policy_is_read_here(resources: dict[str, Any]) -> None:
     assert owners == {
         "ArbitrateRole",
         "OperateRole",
+        "WatchRole",
         "NodePolicy",
         "DeadLettersPolicy",
         "NoticesPolicy",
     }
     roles = {i for i, r in resources.items() if r["Type"] == "AWS::IAM::Role"}
-    assert roles == {"ArbitrateRole", "OperateRole"}, "SAM made no role of its own"
+    assert roles == {"ArbitrateRole", "OperateRole", "WatchRole"}, "SAM made no role of its own"
     for role in roles:
         assert "ManagedPolicyArns" not in resources[role]["Properties"]
 
@@ -61,7 +70,7 @@ def test_every_policy_is_read_here(resources: dict[str, Any]) -> None:
 def test_every_function_has_a_role_of_its_own(resources: dict[str, Any]) -> None:
     functions = [r for r in resources.values() if r["Type"] == "AWS::Lambda::Function"]
     roles = [function["Properties"]["Role"]["Fn::GetAtt"][0] for function in functions]
-    assert sorted(roles) == ["ArbitrateRole", "OperateRole"]
+    assert sorted(roles) == ["ArbitrateRole", "OperateRole", "WatchRole"]
 
 
 def test_no_action_is_a_wildcard_and_nothing_is_but_allowed(resources: dict[str, Any]) -> None:
@@ -81,7 +90,7 @@ def test_only_the_two_describe_actions_are_for_any_resource(resources: dict[str,
                 assert list(resource) in (["Fn::GetAtt"], ["Ref"]), "the stack's own resources"
 
 
-@pytest.mark.parametrize("role", ["ArbitrateRole", "OperateRole"])
+@pytest.mark.parametrize("role", ["ArbitrateRole", "OperateRole", "WatchRole"])
 def test_addresses_are_moved_only_where_everything_is_tagged(
     resources: dict[str, Any], role: str
 ) -> None:
@@ -100,17 +109,37 @@ def test_functions_may_do_what_they_do_and_nothing_else(resources: dict[str, Any
     common = logs | table | DESCRIBE | MOVE | {"events:PutEvents"}
     assert actions(statements(resources, "OperateRole")) == common
     assert actions(statements(resources, "ArbitrateRole")) == common | {"sqs:SendMessage"}
+    # It registers nobody, so it describes no instance.
+    assert actions(statements(resources, "WatchRole")) == common - {"ec2:DescribeInstances"}
 
 
-@pytest.mark.parametrize("role", ["ArbitrateRole", "OperateRole"])
+def test_a_dry_run_of_the_watch_answers_for_the_arbiters_moves(resources: dict[str, Any]) -> None:
+    moving = [
+        [s for s in statements(resources, role) if actions([s]) & MOVE]
+        for role in ("ArbitrateRole", "WatchRole")
+    ]
+    assert moving[0] == moving[1] != []
+
+
+MOVES = {ADDRESS_MOVED, SPLIT_BRAIN, MOVE_FAILED, BLOCKED}
+
+
+@pytest.mark.parametrize(
+    ("role", "kinds"),
+    [
+        ("ArbitrateRole", MOVES),
+        ("OperateRole", MOVES),
+        ("WatchRole", MOVES | {HOLDER_SILENT, NOT_READY}),
+    ],
+)
 def test_the_arbiter_announces_under_its_own_name_only(
-    resources: dict[str, Any], role: str
+    resources: dict[str, Any], role: str, kinds: set[str]
 ) -> None:
     (announce,) = [s for s in statements(resources, role) if s["Action"] == "events:PutEvents"]
     assert announce["Resource"] == {"Fn::GetAtt": ["Bus", "Arn"]}
     equal = announce["Condition"]["ForAllValues:StringEquals"]
     assert equal["events:source"] == SOURCE
-    assert set(equal["events:detail-type"]) == {ADDRESS_MOVED, SPLIT_BRAIN, MOVE_FAILED, BLOCKED}
+    assert set(equal["events:detail-type"]) == kinds
     assert announce["Condition"]["Null"] == dict.fromkeys(equal, "false")
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from eip_arbiter.announcing import Silent
 from eip_arbiter.arbitration import Arbiter
 from eip_arbiter.dynamodb_store import DynamoDbStore
-from eip_arbiter.ec2_address import Ec2Addresses, Ec2Inventory
+from eip_arbiter.dynamodb_watch import DynamoDbMemory
+from eip_arbiter.ec2_address import Ec2Addresses, Ec2Inventory, Ec2Preflight
 from eip_arbiter.eventbridge_announcer import EventBridgeAnnouncer
 from eip_arbiter.settings import read_settings
-from eip_arbiter.telemetry import Telemetry, now_ms
+from eip_arbiter.telemetry import PowertoolsTelemetry, Telemetry, now_ms
+from eip_arbiter.watching import Watch
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,4 +45,28 @@ def assemble(
         announcer=EventBridgeAnnouncer(events, settings.bus_name, telemetry)
         if events
         else Silent(),
+    )
+
+
+def assemble_watch(
+    environment: Mapping[str, str],
+    *,
+    dynamodb: DynamoDBClient,
+    ec2: EC2Client,
+    events: EventBridgeClient,
+    telemetry: PowertoolsTelemetry,
+) -> Watch:
+    """The watch that a function's environment describes.
+
+    Raises:
+        SettingsError: with every problem of the environment in one message.
+    """
+    table_name = read_settings(environment).table_name
+    return Watch(
+        arbiter=assemble(
+            environment, dynamodb=dynamodb, ec2=ec2, events=events, telemetry=telemetry
+        ),
+        preflight=Ec2Preflight(ec2),
+        memory=DynamoDbMemory(dynamodb, table_name),
+        gauge=telemetry.gauge,
     )
