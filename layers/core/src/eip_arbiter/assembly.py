@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from eip_arbiter.announcing import Silent
 from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.dynamodb_history import DynamoDbHistory
 from eip_arbiter.dynamodb_store import DynamoDbStore
 from eip_arbiter.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.ec2_address import Ec2Addresses, Ec2Inventory, Ec2Preflight
 from eip_arbiter.eventbridge_announcer import EventBridgeAnnouncer
+from eip_arbiter.inspecting import Inspection
 from eip_arbiter.settings import read_settings
 from eip_arbiter.telemetry import PowertoolsTelemetry, Telemetry, now_ms
 from eip_arbiter.watching import Watch
@@ -45,6 +47,19 @@ def assemble(
         announcer=EventBridgeAnnouncer(events, settings.bus_name, telemetry)
         if events
         else Silent(),
+    )
+
+
+def assemble_inspection(
+    environment: Mapping[str, str], arbiter: Arbiter, *, dynamodb: DynamoDBClient, ec2: EC2Client
+) -> Inspection:
+    """The verbs that only look, beside the arbiter that `assemble` made of the same environment."""
+    table_name = read_settings(environment).table_name
+    return Inspection(
+        arbiter=arbiter,
+        history=DynamoDbHistory(dynamodb, table_name),
+        memory=DynamoDbMemory(dynamodb, table_name),
+        preflight=Ec2Preflight(ec2),
     )
 
 

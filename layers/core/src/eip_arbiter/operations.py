@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from eip_contract.fields import NAME, Problems
@@ -36,26 +37,33 @@ class FailoverRequest:
     target: str
     force: bool
     request_id: str
+    dry_run: bool
 
 
-def operate(arbiter: Arbiter, payload: Any, invocation_id: str) -> dict[str, Any]:
-    """Carries out one verb and answers it.
+Verb = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def operate(
+    arbiter: Arbiter, payload: Any, invocation_id: str, further: Mapping[str, Verb] | None = None
+) -> dict[str, Any]:
+    """Carries out one verb and answers it; `further` are verbs beside those of this module.
 
     Raises:
         RefusedError: for an unknown verb, a malformed request, or one that is not to be carried
             out.
     """
-    verbs: dict[str, Callable[[], dict[str, Any]]] = {
-        "status": lambda: status(arbiter, payload),
-        "failover": lambda: failover(arbiter, payload, invocation_id),
-        "pause": lambda: pause(arbiter, payload),
-        "resume": lambda: resume(arbiter, payload),
-        "acknowledge": lambda: acknowledge(arbiter, payload),
+    verbs: dict[str, Verb] = {
+        "status": lambda payload: status(arbiter, payload),
+        "failover": lambda payload: failover(arbiter, payload, invocation_id),
+        "pause": lambda payload: pause(arbiter, payload),
+        "resume": lambda payload: resume(arbiter, payload),
+        "acknowledge": lambda payload: acknowledge(arbiter, payload),
+        **(further or {}),
     }
     verb = payload.get("verb") if isinstance(payload, dict) else None
     if not isinstance(verb, str) or verb not in verbs:
         raise RefusedError(f"the verb is none of {', '.join(sorted(verbs))}")
-    return verbs[verb]()
+    return verbs[verb](payload)
 
 
 def status(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,6 +107,8 @@ def failover(arbiter: Arbiter, payload: Mapping[str, Any], invocation_id: str) -
         unfit = Case(snapshot, address, arbiter.policy, started_ms).unfit(target)
         if unfit and not request.force:
             raise RefusedError(f"{target.name} {unfit}; `force` would send the address there")
+        if request.dry_run:
+            return _rehearsed(snapshot, address, target)
         order = Order(
             id=request.request_id,
             target=target.instance_id,
@@ -123,19 +133,53 @@ def failover(arbiter: Arbiter, payload: Mapping[str, Any], invocation_id: str) -
     }
 
 
+def _rehearsed(snapshot: Snapshot, address: Address, target: Node) -> dict[str, Any]:
+    """What a failover that would be carried out would do."""
+    return {
+        "outcome": "would move",
+        "from": snapshot.nodes[address.holder].name if address.holder else None,
+        "to": target.name,
+        "term": address.term + 1,
+        "rule": "R020",
+        "sentence": f"{target.name} would get {address.public_ip} ({address.resource}) under term "
+        f"{address.term + 1}; nothing was done (`doctor` asks EC2 as well)",
+    }
+
+
 def pause(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Grants nothing for so many `minutes` but by order; a move that was granted goes on."""
-    problems = Problems()
+    """Grants nothing for so many `minutes`, or `until` a time, but by order.
+
+    A move that was granted goes on.
+    """
+    problems, now = Problems(), arbiter.clock()
     cluster = problems.text("cluster", payload.get("cluster"), NAME)
-    minutes = problems.whole("minutes", payload.get("minutes"), 1, LONGEST_PAUSE_MINUTES)
+    if "until" in payload and "minutes" not in payload:
+        until_ms = _until(problems, payload["until"], now)
+    else:
+        minutes = problems.whole("minutes", payload.get("minutes"), 1, LONGEST_PAUSE_MINUTES)
+        until_ms = now + minutes * 60_000
+    if {"until", "minutes"} <= payload.keys():
+        problems.add("until", "is given beside minutes, and only one can say when the pause ends")
     _refuse(problems)
-    until_ms = arbiter.clock() + minutes * 60_000
     _unless_lost(arbiter.store.pause(_read(arbiter, cluster), until_ms))
+    minutes = -(-(until_ms - now) // 60_000)
     return {
         "outcome": "paused",
         "until_ms": until_ms,
         "sentence": f"{cluster} is paused for {minutes} min: nothing moves but by order",
     }
+
+
+def _until(problems: Problems, value: Any, now_ms: int) -> int:
+    """A time with its zone, `2026-11-22T23:00:00Z`, in milliseconds; it must be ahead."""
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        at = None
+    until_ms = int(at.timestamp() * 1000) if at and at.tzinfo else now_ms
+    if not now_ms < until_ms <= now_ms + LONGEST_PAUSE_MINUTES * 60_000:
+        problems.add("until", "is no time with its zone within the next seven days")
+    return until_ms
 
 
 def resume(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,6 +236,7 @@ def _failover_request(payload: Mapping[str, Any], invocation_id: str) -> Failove
         target=problems.text("target", payload.get("target"), NAME),
         force=problems.flag("force", payload.get("force", False)),
         request_id=problems.text("request_id", payload.get("request_id", invocation_id), NAME),
+        dry_run=problems.flag("dry_run", payload.get("dry_run", False)),
     )
     _refuse(problems)
     return request

@@ -105,7 +105,7 @@ class Watch:
             case = Case(snapshot, address, self.arbiter.policy, self.arbiter.clock())
             if case.holder and not case.is_fresh(case.holder):
                 silent[resource] = self._silent(case, before.silent_since_ms.get(resource))
-            found = (*_drift(case, tagged), *readiness.problems(case, self._refusals(case)))
+            found = (*drift(case, tagged), *readiness.problems(case, self._refusals(case)))
             if found:
                 unready[resource] = self._unready(case, found, before.unready.get(resource))
             elif resource in before.unready:
@@ -166,7 +166,7 @@ def _in_turn(cluster_ids: frozenset[str], now_ms: int) -> list[str]:
     return sorted(cluster_ids)[turn::turns]
 
 
-def _drift(case: Case, tagged: Mapping[str, Association | None]) -> tuple[str, ...]:
+def drift(case: Case, tagged: Mapping[str, Association | None]) -> tuple[str, ...]:
     """Where EC2 has the address elsewhere than the state says, or not under the cluster's tag."""
     address = case.address
     if address.allocation_id not in tagged:
