@@ -43,7 +43,8 @@ BASELINE_PACKAGES = ("awscli", "curl")
 _MARK = "EIP_ARBITER_LAB_ENCLOSURE"
 _NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _SET_UP = (
-    f'mount -t tmpfs -o mode=755 tmpfs /run && mkdir {STATE} && ip link set lo up && exec "$@"'
+    # Without -n, mount notes itself in /run/mount, before /run is our own.
+    f'mount -n -t tmpfs -o mode=755 tmpfs /run && mkdir {STATE} && ip link set lo up && exec "$@"'
 )
 _PR_SET_PDEATHSIG = 1
 _INTERRUPTED_GRACE_SECONDS = 10

@@ -139,6 +139,20 @@ def test_an_address_with_a_later_term_elsewhere_is_lost(node: FakeNode) -> None:
     assert node.act("monitor").returncode == 7
 
 
+def test_a_loss_that_was_read_before_is_none_while_the_table_does_not_answer(
+    node: FakeNode,
+) -> None:
+    # Between that read and now the address may have come back here.
+    started(node)
+    node.region.grants = False
+    node.region.grant(PEER)
+    wait_until(lambda: "holder=n2" in node.log(), "the loss is read")
+    node.region.answer = "drop"
+    assert node.act("monitor").returncode == 0
+    node.region.answer = "ok"
+    wait_until(lambda: node.act("monitor").returncode == 7, "the loss is read again")
+
+
 @pytest.mark.parametrize("answer", ["drop", "throttle"])
 def test_an_unreachable_control_plane_is_never_a_lost_address(node: FakeNode, answer: str) -> None:
     started(node)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from agent.test_view import ME, PEER, sight, status, with_view
-from eip_agent.followup import CleanUp, Orders
+from eip_agent.followup import CleanUp, Losses, Orders
 from eip_agent.view import Sight, Word
 
 if TYPE_CHECKING:
@@ -115,6 +116,21 @@ def test_an_order_that_pacemaker_forgot_at_a_join_is_asked_for_again() -> None:
     assert len(pacemaker.asked) == 4
 
 
+def test_an_order_that_was_done_and_undone_by_a_join_is_asked_for_again() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    now = ordered().now
+    orders.step(ordered(), 1_000)
+    orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
+    assert orders.progress is not None
+    assert orders.progress.state == "done"
+    asked = len(pacemaker.asked)
+    # The control plane never heard of it: the order still stands, and so nobody else claims.
+    kept_the_other = ordered(words={"eip": Word("stopped", 99.5)}, now=now + 31.0)
+    orders.step(kept_the_other, 1_000)
+    assert any("--move" in line for line in pacemaker.asked[asked:])
+
+
 def test_an_order_that_is_withdrawn_leaves_no_ban_but_never_disturbs_a_start() -> None:
     pacemaker = Pacemaker()
     orders = Orders(pacemaker.run, quiet)
@@ -145,3 +161,63 @@ def test_a_move_that_pacemaker_refuses_is_reported_in_printable_text() -> None:
     assert orders.progress is not None
     assert orders.progress.state == "failed"
     assert orders.progress.detail.isprintable()
+
+
+def lost(term: int = 3, holder: str = PEER, **changes: Any) -> Sight:
+    started = {"eip": Word("started", 1.0, term=2, public_ip="203.0.113.7")}
+    return at(20.0, words=started, status=status(holder, term=term), **changes)
+
+
+def losses(tmp_path: Path) -> tuple[Pacemaker, CleanUp, Losses]:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    return pacemaker, clean_up, Losses(pacemaker.run, clean_up, quiet)
+
+
+def test_pacemaker_is_told_once_that_a_copy_lost_its_address_and_is_to_forget_it_later(
+    tmp_path: Path,
+) -> None:
+    pacemaker, clean_up, watch = losses(tmp_path)
+    s = lost()
+    watch.step(s)
+    watch.step(dataclasses.replace(s, now=21.0))
+    assert pacemaker.asked == ["--fail --resource eip --node n1"]
+    assert clean_up.resources == ["eip"]
+
+
+@pytest.mark.parametrize(
+    "s",
+    [
+        lost(term=2),
+        lost(holder=ME),
+        lost(pacemaker=with_view(state="unknown")),
+        dataclasses.replace(lost(), status=status(None, term=3)),
+        dataclasses.replace(lost(), status_at=1.0),
+        dataclasses.replace(lost(), status=status(PEER, term=3, order_target=PEER)),
+        dataclasses.replace(lost(), words={"eip": Word("started", 1.0)}),
+        dataclasses.replace(lost(), words={"eip": Word("stopped", 1.0, term=2)}),
+    ],
+    ids=[
+        "the term of our grant",
+        "we hold it",
+        "no Pacemaker to tell",
+        "nobody holds it",
+        "a read from before the start",
+        "an order, which Pacemaker is asked to follow",
+        "a grant that nobody remembers",
+        "it is stopped already",
+    ],
+)
+def test_nothing_less_than_a_later_grant_to_another_node_is_a_loss(
+    s: Sight, tmp_path: Path
+) -> None:
+    pacemaker, _, watch = losses(tmp_path)
+    watch.step(s)
+    assert not pacemaker.asked
+
+
+def test_a_failure_that_pacemaker_did_not_take_is_not_ours_to_clean_up(tmp_path: Path) -> None:
+    pacemaker, clean_up, watch = losses(tmp_path)
+    pacemaker.trouble = "exit status 1: no such node"
+    watch.step(lost())
+    assert clean_up.resources == []

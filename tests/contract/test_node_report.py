@@ -79,7 +79,15 @@ def test_the_source_that_the_agent_uses_is_the_one_that_is_read() -> None:
 
 def test_ec2_names_instance_and_state() -> None:
     event = load(EVENTS / "ec2-instance-stopping.json")
-    assert parse_instance_state(event) == (event["detail"]["instance-id"], "stopping")
+    said_at_ms = 1_795_352_400_000  # 2026-11-22T13:00:00Z
+    assert parse_instance_state(event) == (event["detail"]["instance-id"], "stopping", said_at_ms)
+
+
+@pytest.mark.parametrize("time", [None, "", 7, "yesterday", "2026-11-22T13:00:00"])
+def test_an_ec2_event_without_a_time_is_malformed(time: Any) -> None:
+    with pytest.raises(ReportRejected) as caught:
+        parse_instance_state({**load(EVENTS / "ec2-instance-stopping.json"), "time": time})
+    assert caught.value.reason == "malformed"
 
 
 @pytest.mark.parametrize("detail", [None, [], {}, {"instance-id": "i-1"}, {"instance-id": 7}])

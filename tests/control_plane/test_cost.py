@@ -119,7 +119,7 @@ def test_a_two_node_item_is_one_write_unit_in_an_alarm_with_a_refusal_and_an_ord
     local.hear(cluster.claims("n2", lost=("n1",), **alarm))
     local.hear(cluster.claims("n1", lost=("n2",), **alarm))
     assert local.told.of("decided") == ["R072"]
-    local.arbiter.on_instance_state(cluster.instance("n2"), "stopping")
+    local.arbiter.on_instance_state(cluster.instance("n2"), "stopping", local.now_ms)
     snapshot, until_ms = cluster.snapshot, local.now_ms + 600_000
     standing = Order("ops-2026-11-22-1", cluster.instance("n2"), True, local.now_ms, until_ms)
     moves = (local.now_ms,) * local.arbiter.policy.brake_moves

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from control_plane.harness import Cluster
 from control_plane.local import Local
 from control_plane.observed import rules
+from eip_contract.report import ReportRejected
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.runtime import Invocation
@@ -65,11 +67,26 @@ def test_an_instance_that_no_cluster_knows_costs_one_read_and_changes_nothing(
 
 def test_an_agent_that_started_anew_voids_ec2s_word(cluster: Cluster, local: Local) -> None:
     local.settle_on_n1(cluster)
-    local.arbiter.on_instance_state(cluster.instance("n1"), "stopped")
+    local.arbiter.on_instance_state(cluster.instance("n1"), "stopped", local.now_ms)
     local.hear(cluster.runs("n1", incarnation=2))
     local.hear(cluster.claims("n2"))
     assert local.told.of("kept") == ["R999"]
     assert cluster.world.holder() == "n1"
+
+
+def test_a_word_of_ec2_that_comes_too_late_is_refused_and_changes_nothing(
+    cluster: Cluster, local: Local
+) -> None:
+    # It may be about the node's life before its last start, whose new agent was heard already.
+    local.settle_on_n1(cluster)
+    before = cluster.table()
+    instance = cluster.instance("n1")
+    with pytest.raises(
+        ReportRejected, match=f"EC2 said 31 s ago that {instance} is stopping"
+    ) as it:
+        local.arbiter.on_instance_state(instance, "stopping", local.now_ms - 31_000)
+    assert it.value.reason == "stale"
+    assert cluster.table() == before
 
 
 def test_an_older_word_of_ec2_does_not_replace_a_newer_one(cluster: Cluster, local: Local) -> None:
@@ -82,3 +99,38 @@ def test_an_older_word_of_ec2_does_not_replace_a_newer_one(cluster: Cluster, loc
         evidence = snapshot.nodes[instance].ec2
         assert evidence is not None
         assert evidence.state == "terminated"
+
+
+def settle_before_n3_is_there(cluster: Cluster, local: Local) -> None:
+    """n1 runs the resource, n2 stands by; n3 will be a successor of one, by the same name."""
+    local.hear(cluster.claims("n1", lost=()))
+    local.hear(cluster.stands_by("n2"))
+    local.hear(cluster.runs("n1"))
+    local.forget()
+
+
+def test_a_successor_under_the_same_name_takes_over_and_its_predecessor_is_forgotten(
+    new_cluster: Callable[[int], Cluster], local: Local
+) -> None:
+    cluster = new_cluster(3)
+    settle_before_n3_is_there(cluster, local)
+    local.arbiter.on_instance_state(cluster.instance("n2"), "terminated", local.now_ms)
+    local.hear(replace(cluster.claims("n3"), node_name="n2"))
+    assert set(cluster.snapshot.nodes) == {cluster.instance("n1"), cluster.instance("n3")}
+    assert local.told.of("decided") == ["registered", "forgotten"]
+    local.hear(replace(cluster.claims("n3"), node_name="n2"), after_seconds=4)
+    assert cluster.world.holder() == "n3"
+    status = local.operate({"verb": "status", "cluster": cluster.id})
+    assert status["addresses"][0]["holder"] == "n2"
+
+
+def test_a_terminated_holder_is_not_forgotten_before_its_address_has_gone(
+    new_cluster: Callable[[int], Cluster], local: Local
+) -> None:
+    cluster = new_cluster(3)
+    settle_before_n3_is_there(cluster, local)
+    local.arbiter.on_instance_state(cluster.instance("n1"), "terminated", local.now_ms)
+    local.hear(replace(cluster.stands_by("n3"), node_name="n1"))
+    assert cluster.instance("n1") in cluster.snapshot.nodes
+    local.hear(replace(cluster.claims("n3"), node_name="n1"))
+    assert (cluster.world.holder(), cluster.address.rule) == ("n3", "R060")

@@ -13,16 +13,17 @@ import pytest
 from control_plane.harness import Cluster
 from control_plane.local import Local
 from control_plane.observed import lines, rules
-from eip_arbiter.decision.snapshot import Phase, Snapshot
+from eip_arbiter.decision.snapshot import OrderKind, Phase, Snapshot
 from eip_arbiter.operations import ORDER_MS, RefusedError, operate
 from eip_arbiter.ports import Store
+from eip_contract.report import OrderProgress
 
 from lab.embedded.cloud import EmbeddedAws
 
 ROOT = Path(__file__).parents[2]
 
 SAMPLES = sorted((ROOT / "events" / "invoke").glob("*.json"))
-VERBS = "acknowledge, doctor, failover, history, pause, plan, resume, status"
+VERBS = "acknowledge, doctor, failover, history, pause, plan, resume, status, switchover"
 
 
 class ReadsOld:
@@ -55,6 +56,9 @@ def test_every_sample_payload_works(cluster: Cluster, path: Path) -> None:
         payload["until"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     answer = cluster.aws.invoke("Operate", payload).result
     assert answer.get("outcome") != "refused", answer
+    if payload["verb"] == "switchover":
+        assert (answer["outcome"], answer["order"]) == ("accepted", payload["request_id"])
+        assert cluster.world.holder() == "n1", "Pacemaker comes first"
     if payload["verb"] == "failover" and not payload.get("dry_run"):
         assert (answer["outcome"], answer["order"]) == ("moved", payload["request_id"])
         assert cluster.world.holder() == "n2"
@@ -86,6 +90,100 @@ def test_status_says_who_holds_what_who_speaks_and_what_the_rules_say(
     assert cluster.table() == before
 
 
+class TestSwitchover:
+    def order(self, cluster: Cluster, **request: Any) -> dict[str, Any]:
+        return cluster.operate(
+            "switchover", **{"holder": "n1", "target": "n2", "request_id": "ops-1", **request}
+        )
+
+    def test_the_address_follows_when_pacemaker_has_moved_the_resource(
+        self, aws: EmbeddedAws, cluster: Cluster
+    ) -> None:
+        cluster.settle_on_n1()
+        since = aws.journal.now()
+        answer = self.order(cluster)
+        assert (answer["outcome"], answer["from"], answer["to"]) == ("accepted", "n1", "n2")
+        assert "Pacemaker on n2 is asked to move eip" in answer["sentence"]
+        cluster.say(cluster.runs("n1"))
+        assert cluster.moves(since) == [], "nothing moves before Pacemaker has"
+        cluster.say(cluster.stands_by("n1"))
+        cluster.say(cluster.claims("n2", lost=()))
+        assert (cluster.holder, cluster.world.holder()) == ("n2", "n2")
+        assert (cluster.address.rule, cluster.address.term) == ("R061", 2)
+        assert cluster.address.recent_moves_ms == (), "the flap brake does not count it"
+        cluster.say(cluster.runs("n2"))
+        assert cluster.address.order is None
+        again = self.order(cluster)
+        assert (again["outcome"], again["term"]) == ("moved", 2)
+        assert len(cluster.moves(since)) == 1
+
+    def test_goes_on_in_a_cluster_that_is_paused(self, cluster: Cluster) -> None:
+        cluster.settle_on_n1()
+        cluster.operate("pause", minutes=5)
+        self.order(cluster)
+        cluster.say(cluster.stands_by("n1"))
+        cluster.say(cluster.claims("n2", lost=()))
+        assert cluster.world.holder() == "n2"
+
+    @pytest.mark.parametrize(
+        ("request_", "reason"),
+        [
+            ({"holder": "n2"}, "n1 holds"),
+            ({"target": "n1"}, "n1 holds"),
+            ({"target": "n9"}, "has no node 'n9'"),
+            ({"holder": None}, "holder"),
+        ],
+        ids=["holder is another", "target holds it", "no such node", "holder is not named"],
+    )
+    def test_is_refused_unless_the_named_holder_is_right(
+        self, cluster: Cluster, request_: dict[str, Any], reason: str
+    ) -> None:
+        cluster.settle_on_n1()
+        before = cluster.table()
+        assert reason in refused(self.order(cluster, **request_))
+        assert cluster.table() == before
+
+    def test_is_refused_where_pacemaker_could_not_carry_it_out(self, cluster: Cluster) -> None:
+        cluster.settle_on_n1()
+        cluster.say(cluster.stands_by("n2", lost=("n1",)))
+        assert "does not see n1" in refused(self.order(cluster))
+        standby = replace(cluster.stands_by("n2").pacemaker, state="standby")
+        cluster.say(cluster.stands_by("n2", pacemaker=standby))
+        assert "Pacemaker is standby" in refused(self.order(cluster))
+
+    def test_ends_with_pacemakers_own_reason(self, cluster: Cluster) -> None:
+        cluster.settle_on_n1()
+        self.order(cluster)
+        failed = OrderProgress("ops-1", "failed", "exit status 1: no such node")
+        cluster.say(cluster.stands_by("n2", order=failed))
+        assert (cluster.address.order, cluster.holder) == (None, "n1")
+        (note,) = cluster.history("note")
+        assert "Pacemaker did not move it to n2: exit status 1" in note["sentence"]["S"]
+        assert self.order(cluster)["outcome"] == "ended"
+
+    def test_ends_when_the_address_goes_elsewhere_meanwhile(
+        self, cluster: Cluster, local: Local
+    ) -> None:
+        local.settle_on_n1(cluster)
+        request = {"cluster": cluster.id, "holder": "n1", "target": "n2"}
+        local.operate({"verb": "switchover", **request})
+        # The holder's address was put right under a new term: who ordered may look again.
+        for _ in range(2):
+            local.hear(cluster.runs("n1", public_ips=()), after_seconds=20)
+        assert cluster.address.order is None
+        assert local.told.of("decided")[-1] == "R020"
+
+    def test_expires_when_pacemaker_does_not_move(self, cluster: Cluster, local: Local) -> None:
+        local.settle_on_n1(cluster)
+        request = {"cluster": cluster.id, "holder": "n1", "target": "n2"}
+        local.operate({"verb": "switchover", **request})
+        local.hear(cluster.runs("n1"), after_seconds=ORDER_MS[OrderKind.SWITCHOVER] / 1000 - 1)
+        assert cluster.address.order is not None
+        local.hear(cluster.runs("n1"), after_seconds=2)
+        after = cluster.snapshot.addresses["eip"]
+        assert (after.order, after.holder) == (None, cluster.instance("n1"))
+
+
 class TestFailover:
     def test_moves_at_once_and_says_from_where_to_where_and_why(self, cluster: Cluster) -> None:
         cluster.settle_on_n1()
@@ -113,7 +211,7 @@ class TestFailover:
         local.settle_on_n1(cluster)
         local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2"})
         local.forget()
-        local.hear(cluster.stands_by("n2"), after_seconds=ORDER_MS / 1000 - 1)
+        local.hear(cluster.stands_by("n2"), after_seconds=ORDER_MS[OrderKind.FAILOVER] / 1000 - 1)
         assert local.told.of("kept") == ["R020"]
         local.hear(cluster.stands_by("n2"), after_seconds=2)
         assert local.told.of("decided") == ["R020"]
@@ -163,7 +261,7 @@ class TestFailover:
 
     def test_refuses_a_target_whose_instance_goes(self, cluster: Cluster, local: Local) -> None:
         local.settle_on_n1(cluster)
-        local.arbiter.on_instance_state(cluster.instance("n2"), "stopping")
+        local.arbiter.on_instance_state(cluster.instance("n2"), "stopping", local.now_ms)
         with pytest.raises(RefusedError, match="n2 is stopping, says EC2"):
             local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2"})
         assert cluster.world.holder() == "n1"
@@ -269,6 +367,15 @@ class TestFailover:
         assert "nothing was done" in answer["sentence"]
         assert cluster.table() == before
         assert [call.operation for call in cluster.calls(since, "Operate")] == ["GetItem"]
+
+    def test_a_dry_run_of_a_switchover_says_that_pacemaker_comes_first(
+        self, cluster: Cluster
+    ) -> None:
+        cluster.settle_on_n1()
+        before = cluster.table()
+        answer = cluster.operate("switchover", holder="n1", target="n2", dry_run=True)
+        assert answer["sentence"].startswith("Pacemaker would be asked to move eip to n2, and n2 ")
+        assert cluster.table() == before
 
     def test_a_dry_run_refuses_what_the_verb_would_refuse(self, cluster: Cluster) -> None:
         cluster.settle_on_n1()

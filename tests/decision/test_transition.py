@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from builders import N1, N2, NOW, POLICY, address, claiming, dead, decided, snapshot
 from eip_arbiter.decision.outcome import Grant, Note, Release, ReportSeen
-from eip_arbiter.decision.snapshot import Phase, Refusal
+from eip_arbiter.decision.snapshot import Order, Phase, Refusal
 from eip_arbiter.decision.transition import InvariantViolatedError, apply, settle
 
 SEEN = (ReportSeen(N2, 1, 102),)
@@ -40,9 +40,10 @@ def test_an_automatic_move_counts_for_the_flap_brake() -> None:
     [
         (address(holder=None), grant("R050")),
         (address(), grant("R080", N1)),
-        (address(), grant("R020")),
+        (address(order=Order("ops-1", N2, False, NOW - 9, NOW + 9)), grant("R020")),
+        (address(order=Order("ops-1", N2, False, NOW - 9, NOW + 9)), grant("R061")),
     ],
-    ids=["the first grant", "a repaired drift", "an order"],
+    ids=["the first grant", "a repaired drift", "an order", "Pacemaker's move by order"],
 )
 def test_what_is_no_automatic_move_does_not_count(before: object, change: Grant) -> None:
     assert apply(before, change, POLICY, NOW).recent_moves_ms == ()  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ since equal questions have equal answers.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -190,6 +191,9 @@ class _Ports:
 
     def register(self, cluster_id: str, node: Node, addresses: tuple[ShippedAddress, ...]) -> None:
         raise NotImplementedError(cluster_id, node, addresses)
+
+    def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed:
+        raise NotImplementedError(snapshot, instance_ids)
 
     def node(self, instance_id: str) -> tuple[str, Node] | None:
         raise NotImplementedError(instance_id)

@@ -15,6 +15,7 @@ from eip_arbiter.decision.snapshot import (
     LastReport,
     Node,
     Order,
+    OrderKind,
     Phase,
     Refusal,
 )
@@ -122,6 +123,7 @@ def address_from(
     order = section.section("order") if section.has("order") else None
     refusal = section.section("refused") if section.has("refused") else None
     instance = None if holder == "nobody" else instances.get(holder, holder)
+    at = instances[section.text("interface")] if section.has("interface") else instance
     made = Address(
         resource=resource,
         allocation_id=f"eipalloc-{number:017x}",
@@ -131,7 +133,7 @@ def address_from(
         term=section.whole("term", 7),
         phase=Phase(section.text("phase", "settled")),
         association_id=f"eipassoc-{number:017x}" if instance else None,
-        interface_id=instance.replace("i-", "eni-") if instance else None,
+        interface_id=at.replace("i-", "eni-") if at else None,
         deadline_ms=NOW - section.ago_ms("deadline", "50 s ago"),
         changed_at_ms=NOW - section.ago_ms("granted", "60 s ago"),
         rule="R050",
@@ -156,6 +158,7 @@ def _order(section: Section, instances: dict[str, str]) -> Order:
         force=section.flag("force", default=False),
         issued_at_ms=NOW - section.ago_ms("issued", "1 s ago"),
         until_ms=NOW - section.ago_ms("until", "in 60 s"),
+        kind=OrderKind(section.text("kind", OrderKind.FAILOVER.value)),
     )
 
 

@@ -224,6 +224,12 @@ def order(scene: Scene) -> End | None:
     return None
 
 
+def switchover(scene: Scene) -> End | None:
+    """An operator's switchover, often to the node that runs it already, which is refused."""
+    scene.world.operator_switchover(scene.cluster, scene.node)
+    return None
+
+
 def disable(scene: Scene) -> End | None:
     """An operator disables a resource in Pacemaker, and enables it later."""
     pacemaker = scene.cluster.pacemaker

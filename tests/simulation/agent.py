@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from eip_agent.board import Board
 from eip_agent.channel import ExchangeError
-from eip_agent.followup import CleanUp, Orders
+from eip_agent.followup import CleanUp, Losses, Orders
 from eip_agent.operations import Operations
 from eip_agent.publisher import Publisher
 from eip_agent.reporter import Reporter
 from eip_agent.settings import Settings
+from eip_agent.verdicts import taken_away
 from eip_agent.view import Word
 from eip_agent.watchers import Watchers
 from eip_contract.report import NodeReport
@@ -88,6 +89,7 @@ class AgentProcess:
         publisher = self.publisher = Publisher(self._put, board.publishing)
         path = f"{node.key}/failed-starts.json"
         self.clean_up = CleanUp(path, self._crm_resource, say, self._monotonic())
+        self.losses = Losses(self._crm_resource, self.clean_up, say)
         self.orders = Orders(self._crm_resource, say)
         self.reporter = Reporter(
             board,
@@ -189,9 +191,10 @@ class AgentProcess:
         return 3600.0
 
     def _follow_up(self) -> float:
-        if self.clean_up.resources or self._ordered():
+        if self.clean_up.resources or self._ordered() or self._lost():
             s = self.board.sight()
             self.clean_up.step(s)
+            self.losses.step(s)
             if self.orders.step(s, self.node.wall_ms()):
                 self.board.know()
         return _FOLLOW_UP_SECONDS
@@ -201,6 +204,11 @@ class AgentProcess:
         status = self.board._sight.status  # noqa: SLF001 - without the cost of a whole sight
         ordered = status and any(a.order_id for a in status.addresses.values())
         return bool(ordered or self.orders.progress)
+
+    def _lost(self) -> bool:
+        """Whether `Losses.step` may have anything to do."""
+        s = self.board._sight  # noqa: SLF001 - without the cost of a whole sight
+        return any(taken_away(s, resource) for resource in s.words)
 
     # What the shipped parts ask for: AWS, the metadata service, Corosync, crm_resource.
 

@@ -31,7 +31,16 @@ class Fault:
 
 
 BURSTS, BURST_SECONDS = 0.5, 4.0
-CLEAN = ("crash", "stop_instance", "stop_stack", "kill_corosync", "freeze", "partition", "order")
+CLEAN = (
+    "crash",
+    "stop_instance",
+    "stop_stack",
+    "kill_corosync",
+    "freeze",
+    "partition",
+    "order",
+    "switchover",
+)
 
 KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
     "crash": (10, (5.0, 90.0), acts.crash),
@@ -49,6 +58,7 @@ KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
     "node_clock": (2, (0.0, 0.0), acts.node_clock),
     "arbiter_clock": (2, (5.0, 60.0), acts.arbiter_clock),
     "order": (6, (0.0, 0.0), acts.order),
+    "switchover": (4, (0.0, 0.0), acts.switchover),
     "disable": (3, (10.0, 100.0), acts.disable),
     "pause": (3, (5.0, 60.0), acts.pause),
     "acknowledge": (1, (0.0, 0.0), acts.acknowledge),

@@ -18,6 +18,7 @@ from simulation.truth import (
     claims,
     holders,
     is_ordered,
+    is_wanted,
     moves_between,
     only_claimant_has_quorum,
     places,
@@ -44,6 +45,7 @@ LEAVES_REPORTS_ALONE = (
     "partition_one_way",
     "partition_flapping",
     "order",
+    "switchover",
     "pause",
     "acknowledge",
     "disable",
@@ -108,6 +110,8 @@ def i2_undisturbed_holder(watch: Watch, old: Address, after: Address) -> str | N
     holder = watch.node(old.holder or "")
     watch.world.result.counts["moves off a node that ran it"] += runs(holder, old.resource)
     if not runs(holder, old.resource) or only_claimant_has_quorum(watch, old, after):
+        return None
+    if holder.instance_id in watch.told_going:
         return None
     disturbed_at = max(
         watch.disturbed.get(holder.instance_id, 0.0), watch.world.weather.struck_at, 30.0
@@ -178,7 +182,7 @@ def i3_landed_by_grant(watch: Watch, landing: Landing) -> str | None:
 def i4_paused(watch: Watch, before: Snapshot, old: Address, after: Address) -> str | None:
     """Nothing is granted while an operator has the cluster paused, orders excepted."""
     since = watch.paused_from.get(before.cluster_id)
-    if since is None or is_ordered(old, after.holder):
+    if since is None or is_wanted(old, after.holder):
         return None
     return f"{after.rule} granted {after.resource}, paused {watch.now - since:.1f} s ago"
 
@@ -218,7 +222,8 @@ def released_long_ago(watch: Watch, old: Address) -> str | None:
     """An address is taken off a node only if nothing has run there for the release time."""
     node = watch.node(old.holder or "")
     here = node.peer.resources[old.resource]
-    waited = watch.now - here.since + watch.clock_error(here.since) + 0.5
+    since = min(here.since, watch.not_running.get((node.instance_id, old.resource), here.since))
+    waited = watch.now - since + watch.clock_error(since) + 0.5
     if here.role != "Stopped" or waited >= watch.world.region.policy.release_ms / 1000:
         return None
     return f"{old.resource} was taken off {node.key}, which ran it {waited:.1f} s ago"
@@ -256,7 +261,12 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
     )
     holder = watch.node(address.holder or "")
     others = [n for n in watch.cluster_of(node).nodes if n not in (node, holder)]
-    if by_hand or weather.is_bad or any(n.peer.resources[resource].busy for n in others):
+    if (
+        by_hand
+        or node.aws_cut
+        or weather.is_bad
+        or any(n.peer.resources[resource].busy for n in others)
+    ):
         return None
     if holder.stood_still_since() > began:
         return None
@@ -300,10 +310,15 @@ def i8_own_address(watch: Watch, landing: Landing) -> str | None:
 
 
 def i9_orders(watch: Watch) -> str | None:
-    """An accepted order is carried out."""
+    """An accepted order is carried out; a switchover may end with a reason instead."""
     for order in watch.orders:
         if order.done:
             continue
+        if order.verb == "switchover":
+            standing = address_of(watch, order.cluster_id, order.resource).order
+            stands = standing is not None and standing.id == order.order_id
+            if stands or order.order_id in watch.orders_ended:
+                continue
         taken_at = watch.orders_taken.get(order.order_id, order.at)
         # A later one counts even if its operator never got an answer.
         superseded = any(

@@ -6,6 +6,7 @@ read while others write.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from eip_arbiter.decision.outcome import ReportSeen
@@ -92,6 +93,16 @@ class MemoryStore:
             nodes={**before.nodes, node.instance_id: node},
             addresses={**{a.resource: a for a in addresses}, **before.addresses},
         )
+
+    def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed | LostRace:
+        """Drops nodes, if the version still holds."""
+        now = self._clusters.get(snapshot.cluster_id)
+        if now is None or now.version != snapshot.version:
+            return LostRace()
+        left = {i: node for i, node in now.nodes.items() if i not in instance_ids}
+        after = replace(now, version=now.version + 1, nodes=left)
+        self._clusters[snapshot.cluster_id] = after
+        return Committed(after)
 
     def commit(
         self, snapshot: Snapshot, address: Address, rested_on: tuple[ReportSeen, ...]

@@ -162,12 +162,14 @@ class Node:
         return self.region.ec2.shown_ips(self.loop.now, self.interface_id)
 
     def crm_resource(self, arguments: list[str]) -> str:
-        """The three things that an agent asks of Pacemaker."""
+        """The four things that an agent asks of Pacemaker."""
         if self.peer.stack != "up":
             return "exit status 102: Not connected"
         resource = arguments[arguments.index("--resource") + 1]
         if "--cleanup" in arguments:
             self.cluster.clean_up(self.peer, resource, arguments[arguments.index("--node") + 1])
+        elif "--fail" in arguments:
+            self.cluster.fail(self.peer, resource)
         elif "--move" in arguments:
             lifetime = arguments[arguments.index("--lifetime") + 1]
             seconds = 60.0 * int(lifetime.removeprefix("PT").removesuffix("M"))

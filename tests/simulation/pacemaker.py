@@ -116,7 +116,7 @@ class PacemakerCluster:
         dc_stays = chosen.dc in members
         dc = chosen.dc if dc_stays else rng.choice([n.name for n in nodes])
         ready_at = self._loop.now + (0.05 if dc_stays else rng.uniform(0.1, 0.9))
-        side = Side(members, dc, ready_at, merged(sources, chosen))
+        side = Side(members, dc, ready_at, merged(nodes, sources, chosen))
         if len(sources) > 1:
             side.ready_at = self._loop.now + rng.uniform(0.3, 1.0)
             side.waits_for = [n for n in nodes if n.side is chosen]
@@ -227,10 +227,7 @@ class PacemakerCluster:
             if here.monitors != number or here.role != "Started":
                 return
             if code and peer.stack == "up":
-                here.failed = True
-                peer.side.cib.failures[resource, peer.name] = "monitor"
-                self._alert(peer)
-                self.schedule(peer.side)
+                self._failed(peer, resource)
                 return
             self._loop.at(MONITOR_SECONDS, again, peer.process)
 
@@ -239,6 +236,12 @@ class PacemakerCluster:
                 self._run(peer, resource, "monitor", OPERATION_SECONDS, monitored)
 
         self._loop.at(MONITOR_SECONDS, again, peer.process)
+
+    def _failed(self, peer: Peer, resource: str) -> None:
+        peer.resources[resource].failed = True
+        peer.side.cib.failures[resource, peer.name] = "monitor"
+        self._alert(peer)
+        self.schedule(peer.side)
 
     def _leave_if_empty(self, peer: Peer) -> None:
         if any(here.role != "Stopped" for here in peer.resources.values()):
@@ -275,6 +278,12 @@ class PacemakerCluster:
             here.role, here.failed, here.busy = "Stopped", False, True
             self._run(there, resource, "monitor", OPERATION_SECONDS, self._probed(there, resource))
         self.schedule(peer.side)
+
+    def fail(self, peer: Peer, resource: str) -> None:
+        """`crm_resource --fail`: as if a monitor had just failed there."""
+        here = peer.resources[resource]
+        if here.role == "Started" and not here.busy:
+            self._failed(peer, resource)
 
     def move(self, peer: Peer, resource: str, node: str, seconds: float) -> None:
         """`crm_resource --move --force` with a lifetime: prefers a node, bans the present one."""

@@ -70,10 +70,11 @@ def is_busy(peer: Peer) -> bool:
     return any(here.busy for here in peer.resources.values())
 
 
-def merged(sources: list[Side], chosen: Side) -> Cib:
+def merged(nodes: Sequence[Peer], sources: list[Side], chosen: Side) -> Cib:
     """One CIB of several; of its failures, each node's own word takes priority."""
     newest = max(sources, key=lambda side: (side.cib.epoch, side is chosen)).cib
-    owner = {name: side for side in sources for name in side.members}
+    # Not by what a side thinks its members are: one that stood still thinks of long ago.
+    owner = {node.name: node.side for node in nodes}
     cib = Cib(
         {},
         dict(chosen.cib.last_on),

@@ -6,7 +6,7 @@ crash or to stall before or after its n-th call, strikes here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eip_arbiter.decision.outcome import ReportSeen
@@ -115,6 +115,10 @@ class Ports(_Steps):
     def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
         """Passed on."""
         self._dynamodb(lambda: self._region.store.register(cluster_id, node, addresses))
+
+    def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed | LostRace:
+        """Passed on."""
+        return self._dynamodb(lambda: self._region.store.forget(snapshot, instance_ids))
 
     def commit(
         self, snapshot: Snapshot, address: Address, rested_on: tuple[ReportSeen, ...]

@@ -17,7 +17,7 @@ from typing import Any
 import builders
 import pytest
 from eip_arbiter.decision.outcome import ReportSeen
-from eip_arbiter.decision.snapshot import Address, Order, Phase, Refusal, Snapshot
+from eip_arbiter.decision.snapshot import Address, Order, OrderKind, Phase, Refusal, Snapshot
 from eip_arbiter.dynamodb_store import DynamoDbStore
 from eip_arbiter.ports import (
     Committed,
@@ -362,6 +362,7 @@ class Twins:
                 "settle",
                 "settle",
                 "pause",
+                "forget",
                 "read",
                 "history",
             )
@@ -436,9 +437,13 @@ class Twins:
             rule=rng.choice(("R050", "R070")),
             recent_moves_ms=rng.choice(((), (self.at_ms,))),
             refusal=rng.choice((None, Refusal(self._instance(1), self.at_ms))),
-            order=rng.choice((None, Order("o", self._instance(2), True, self.at_ms, NOW))),
+            order=rng.choice((None, *self._orders())),
         )
         return store.commit(snapshot, address, rng.choice(((), seen(snapshot))))
+
+    def _orders(self) -> list[Order]:
+        target = self._instance(2)
+        return [Order("o", target, True, self.at_ms, NOW, kind) for kind in OrderKind]
 
     def settle(self, store: Store, number: int, state: Any) -> Any:
         rng = self._again(state)
@@ -462,6 +467,10 @@ class Twins:
         snapshot = self._old(self._again(state))
         return None if snapshot is None else store.pause(snapshot, self.at_ms * (number % 2))
 
+    def forget(self, store: Store, number: int, state: Any) -> Any:
+        snapshot = self._old(self._again(state))
+        return snapshot and store.forget(snapshot, (self._instance(number),))
+
     def read(self, store: Store, number: int, state: Any) -> Any:  # noqa: ARG002
         return store.read(self.cluster_id)
 
@@ -482,3 +491,20 @@ def test_both_stores_answer_every_step_the_same(aws: EmbeddedAws, seed: int) -> 
     for _ in range(60):
         twins.step()
     assert len({type(answer) for answer in twins.old}) == 1
+
+
+def test_a_node_that_is_forgotten_leaves_nothing_but_what_others_said(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    subject.store.record_report(report(cluster_id, seq=2, lost=("n2",)), NOW)
+    subject.store.record_instance_state(builders.N1, "terminated", NOW)
+    before = read(subject, cluster_id)
+    outcome = subject.store.forget(before, (builders.N1,))
+    assert isinstance(outcome, Committed)
+    assert outcome.snapshot == read(subject, cluster_id)
+    assert outcome.snapshot.version == before.version + 1
+    assert set(outcome.snapshot.nodes) == set(known.nodes) - {builders.N1}
+    assert outcome.snapshot.addresses == before.addresses
+    late = report(cluster_id, seq=3)
+    assert isinstance(subject.store.record_report(late, NOW), Unregistered)
+    assert isinstance(subject.store.forget(before, (builders.N2,)), LostRace)

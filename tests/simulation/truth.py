@@ -6,13 +6,16 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from eip_arbiter.decision.snapshot import Address, Phase
+from eip_arbiter.decision.snapshot import Address, OrderKind, Phase
 from eip_contract.report import NodeReport
 
 if TYPE_CHECKING:
     from simulation.node import Node
     from simulation.watch import Watch
     from simulation.world import SimulatedCluster
+
+
+FAILOVER = OrderKind.FAILOVER
 
 
 def claims(report: NodeReport, resource: str) -> bool:
@@ -120,6 +123,12 @@ def address_of(watch: Watch, cluster_id: str, resource: str) -> Address:
 
 
 def is_ordered(old: Address, target: str | None) -> bool:
+    """Whether an operator's failover sends an address there; a switchover only asks Pacemaker."""
+    return is_wanted(old, target) and old.order is not None and old.order.kind is FAILOVER
+
+
+def is_wanted(old: Address, target: str | None) -> bool:
+    """Whether an operator's order of either kind sends an address there."""
     return old.order is not None and old.order.target == target
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from simulation.world import SimulatedCluster, World
 
 NEVER = -1e9
+NOT_RUNNING = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class AcceptedOrder:
     resource: str
     target: str
     order_id: str
+    verb: str
     done: bool
 
 
@@ -69,8 +71,12 @@ class Watch:
     lately: deque[NodeReport] = field(default_factory=lambda: deque(maxlen=60))
     grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
     starts: dict[tuple[str, str], float] = field(default_factory=dict)
+    not_running: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Since when the resource agent says so; Pacemaker's stop may come later."""
+
     orders_taken: dict[str, float] = field(default_factory=dict)
     order_about: dict[str, tuple[str, str]] = field(default_factory=dict)
+    orders_ended: set[str] = field(default_factory=set)
     orders: list[AcceptedOrder] = field(default_factory=list)
     told_going: dict[str, int] = field(default_factory=dict)
     """Instances that EC2 said go away, with the incarnation that their agents had."""
@@ -132,6 +138,8 @@ class Watch:
         if after.order and after.order != old.order:
             self.orders_taken[after.order.id] = self.now
             self.order_about[after.order.id] = (before.cluster_id, after.resource)
+        if old.order and not after.order:
+            self.orders_ended.add(old.order.id)
         if after.term == old.term and after.holder == old.holder:
             return
         if after.holder is None:
@@ -186,6 +194,7 @@ class Watch:
     def started(self, node: Node, resource: str) -> None:
         """Pacemaker runs the resource agent's start."""
         self.starts[node.instance_id, resource] = self.now
+        self.not_running.pop((node.instance_id, resource), None)
 
     def operation(self, node: Node, resource: str, action: str, code: int, *, marked: bool) -> None:
         """The resource agent ended an action."""
@@ -194,6 +203,8 @@ class Watch:
             self.check(invariants.i11_started_where_granted, node, resource)
         if action == "start" and code == 1:
             self.check(invariants.i6_dead_holder_is_replaced, node, resource)
+        if action == "monitor" and code == NOT_RUNNING:
+            self.not_running.setdefault((node.instance_id, resource), self.now)
         if action == "monitor" and marked and code not in (0, 124):
             self.check(invariants.i10_monitor, node, resource)
 
@@ -224,14 +235,27 @@ class Watch:
         self.region_disturbed_at = self.now
 
     def ordered(
-        self, node: Node, resource: str, order_id: str, asked_at: float, answer: Any
+        self,
+        node: Node,
+        resource: str,
+        order_id: str,
+        *,
+        verb: str,
+        asked_at: float,
+        answer: Any,
     ) -> None:
         """An operator was answered."""
         outcome = answer.get("outcome") if isinstance(answer, dict) else type(answer).__name__
-        self.world.result.counts[f"order {outcome}"] += 1
+        self.world.result.counts[f"order {verb} {outcome}"] += 1
         if outcome in ("moved", "accepted"):
             accepted = AcceptedOrder(
-                asked_at, node.cluster_id, resource, node.instance_id, order_id, outcome == "moved"
+                asked_at,
+                node.cluster_id,
+                resource,
+                node.instance_id,
+                order_id,
+                verb,
+                outcome == "moved",
             )
             self.orders.append(accepted)
 

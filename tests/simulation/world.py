@@ -14,9 +14,9 @@ from eip_arbiter import operations
 from eip_arbiter.decision.snapshot import Address
 from eip_arbiter.decision.snapshot import Node as NodeFacts
 
-from simulation import clock, shims
+from simulation import clock, shims, truth
 from simulation.acts import Scene
-from simulation.clock import Loop
+from simulation.clock import EPOCH_SECONDS, Loop
 from simulation.ec2 import Instance
 from simulation.faults import KINDS, Fault
 from simulation.node import Node
@@ -182,8 +182,8 @@ class World:
     def tell_instance_state(self, node: Node, state: str) -> None:
         """EC2 says on the default bus what becomes of an instance."""
         self.watch.instance_goes(node)
-        arbiter = self.region.arbiter
-        self.region.publish(lambda: arbiter.on_instance_state(node.instance_id, state))
+        arbiter, said_at_ms = self.region.arbiter, int((self.loop.now + EPOCH_SECONDS) * 1000)
+        self.region.publish(lambda: arbiter.on_instance_state(node.instance_id, state, said_at_ms))
 
     def jump_arbiter_clock(self, seconds: float) -> None:
         """The functions' clock is set."""
@@ -191,21 +191,29 @@ class World:
         self.watch.clock_jumped(seconds)
 
     def operator_failover(self, cluster: SimulatedCluster, node: Node, *, force: bool) -> None:
-        """An operator invokes `operate`."""
+        """An operator moves an address."""
         resource = self.rng.choice(node.resources)
-        payload = {
-            "verb": "failover",
-            "cluster": cluster.cluster_id,
-            "resource": resource,
-            "target": node.name,
-            "force": force,
-        }
+        payload = {"verb": "failover", "target": node.name, "force": force}
+        self._operator_orders(cluster, node, resource, payload)
+
+    def operator_switchover(self, cluster: SimulatedCluster, node: Node) -> None:
+        """An operator asks Pacemaker to move a resource off the node that runs it."""
+        resource = self.rng.choice(node.resources)
+        holders = [n.name for n in cluster.nodes if truth.runs(n, resource)]
+        payload = {"verb": "switchover", "target": node.name, "holder": (holders or ["n1"])[0]}
+        self._operator_orders(cluster, node, resource, payload)
+
+    def _operator_orders(
+        self, cluster: SimulatedCluster, node: Node, resource: str, payload: dict[str, Any]
+    ) -> None:
+        payload |= {"cluster": cluster.cluster_id, "resource": resource}
         number = f"order-{self.loop.events}"
         asked_at = self.loop.now
 
         def answered(answer: Any) -> None:
             self.tell(f"operator: {payload} -> {answer}")
-            self.watch.ordered(node, resource, number, asked_at, answer)
+            verb = payload["verb"]
+            self.watch.ordered(node, resource, number, verb=verb, asked_at=asked_at, answer=answer)
 
         arbiter = self.region.arbiter
         self.region.call(lambda: operations.operate(arbiter, payload, number), answered)

@@ -15,7 +15,7 @@ from eip_agent.aws import Events, Table
 from eip_agent.board import Board
 from eip_agent.channel import ExchangeError
 from eip_agent.corosync import CommandLinks, LibraryLinks
-from eip_agent.followup import CleanUp, Orders, crm_resource
+from eip_agent.followup import CleanUp, Losses, Orders, crm_resource
 from eip_agent.memory import Words, next_incarnation
 from eip_agent.metadata import Credentials, Identity, Keyring, MetadataService
 from eip_agent.operations import Operations
@@ -65,6 +65,7 @@ class Agent:
 
         debts = os.path.join(settings.state_dir, "failed-starts.json")
         self._clean_up = CleanUp(debts, ask_pacemaker, say, time.monotonic())
+        self._losses = Losses(ask_pacemaker, self._clean_up, say)
         self._orders = Orders(ask_pacemaker, say)
         self._reporter = Reporter(
             self._board,
@@ -117,6 +118,7 @@ class Agent:
     def _follow_up(self) -> float:
         s = self._board.sight()
         self._clean_up.step(s)
+        self._losses.step(s)
         if self._orders.step(s, int(time.time() * 1000)):
             self._board.know()
         return _FOLLOW_UP_SECONDS

@@ -1,4 +1,4 @@
-"""What the agent asks of Pacemaker: forget a refused start, follow an operator's order.
+"""What the agent asks of Pacemaker: forget a refused start, follow an order, stop a lost copy.
 
 Only `crm_resource` is run here, never while a resource that runs could be disturbed by it.
 """
@@ -15,13 +15,13 @@ from eip_contract.fields import NAME
 from eip_contract.report import OrderProgress
 
 from eip_agent.memory import read_json, replace_file
-from eip_agent.verdicts import clean_up_reason, failure_is_gone
-from eip_agent.view import NEVER, lost_peers, resource_state
+from eip_agent.verdicts import clean_up_reason, failure_is_gone, taken_away
+from eip_agent.view import NEVER, SETTLED_STATES, lost_peers, resource_state
 
 if TYPE_CHECKING:
     from eip_contract.state_item import AddressStatus
 
-    from eip_agent.view import Sight
+    from eip_agent.view import Sight, Word
 
 _STABLE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 300.0
@@ -101,6 +101,31 @@ class CleanUp:
         replace_file(self._path, json.dumps(dict.fromkeys(self._debts, "start")))
 
 
+class Losses:
+    """Tells Pacemaker at once that a copy here lost its address, instead of at its next monitor.
+
+    In a heal that comes between, Pacemaker would find two good copies, and may keep this one.
+    """
+
+    def __init__(self, run: Run, clean_up: CleanUp, say: Say) -> None:
+        self._run, self._clean_up, self._say = run, clean_up, say
+        self._told: dict[str, Word] = {}
+
+    def step(self, s: Sight) -> None:
+        """Tells of each loss once; where Pacemaker does not run here, the monitor tells of it."""
+        for resource, word in s.words.items():
+            known = self._told.get(resource) is word or s.pacemaker.state not in SETTLED_STATES
+            if known or not taken_away(s, resource):
+                continue
+            self._told[resource] = word
+            where = ["--resource", resource, "--node", s.node_name]
+            trouble = self._run(["--fail", *where])
+            if not trouble:
+                # With migration-threshold=1 the failure would keep this node from taking over.
+                self._clean_up.note(resource, s.now)
+            self._say("Pacemaker is told that the address is lost", resource=resource, why=trouble)
+
+
 class Orders:
     """Has Pacemaker follow an operator's order whose target is this node."""
 
@@ -149,8 +174,11 @@ class Orders:
             self._tell(order_id, state, trouble or "Pacemaker was asked to move it", resource)
 
     def _is_forgotten(self, s: Sight, resource: str, state: str) -> bool:
-        """Whether Pacemaker has not followed for long: a join may have dropped its constraint."""
-        waiting = state == "moving" and resource_state(s, resource) == "stopped"
+        """Whether Pacemaker has not followed for long, or no longer does, while the order stands.
+
+        A join may have dropped its constraint, or have kept another copy than the one started here.
+        """
+        waiting = state in ("moving", "done") and resource_state(s, resource) == "stopped"
         return waiting and not lost_peers(s) and s.now - self._asked_at >= _ASK_AGAIN_SECONDS
 
     def _clear(self) -> str:

@@ -129,8 +129,8 @@ class Operations:
             s = self._board.sight()
         verdict = self._judge(s, resource)
         if verdict.outcome == "lost":
-            # The last read may be older than a grant to this node: look once more.
-            verdict = self._judge(self._after_one_more_read(), resource)
+            # The last read may be older than a grant to this node: nothing is lost by it alone.
+            verdict = self._judge_anew(resource)
         if verdict.outcome == "lost":
             # The resource agent now says "not running", so Pacemaker takes it for stopped here.
             # With migration-threshold=1 that failure would keep the node from ever taking over.
@@ -143,17 +143,21 @@ class Operations:
         lag = self._settings.metadata_lag_seconds
         return monitor_verdict(s, resource, int(time.time() * 1000), lag)
 
-    def _after_one_more_read(self) -> Sight:
-        """What is known once the table was read again; after a second what was known before."""
+    def _judge_anew(self, resource: str) -> Verdict:
+        """The verdict once the table was read again; what it said before does not count here.
+
+        If that takes longer than a second, the metadata service alone can tell.
+        """
         began = time.monotonic()
         self._board.status_wake.set()
         with self._board.changed:
             while self._board.sight().status_at < began:
                 left = began + _LOOK_AGAIN_SECONDS - time.monotonic()
                 if left <= 0:
-                    break
+                    s = dataclasses.replace(self._board.sight(), status=None)
+                    return self._judge(s, resource)
                 self._board.changed.wait(left)
-            return self._board.sight()
+            return self._judge(self._board.sight(), resource)
 
     def _describe(self) -> Mapping[str, Any]:
         """Everything that an operator may want to see."""

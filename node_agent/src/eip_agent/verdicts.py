@@ -112,6 +112,18 @@ def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: flo
     return Verdict("unknown", s.status_trouble or "nothing says otherwise", word.term)
 
 
+def taken_away(s: Sight, resource: str) -> bool:
+    """Whether the table says that a copy which was started here by a grant lost it to a later one.
+
+    An order's target is let be: Pacemaker is asked to follow, which stops this copy.
+    """
+    word, address = s.words.get(resource), s.address(resource)
+    if word is None or word.state != "started" or word.term is None or address is None:
+        return False
+    later = address.term > word.term and s.status_at > word.at
+    return later and address.holder not in (None, s.instance_id, address.order_target)
+
+
 def clean_up_reason(s: Sight, resource: str) -> str:
     """Why the failure of a refused start may be forgotten now; empty while it may not.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from eip_contract.fields import INSTANCE_ID, TEXT
@@ -66,8 +67,11 @@ def parse_envelope(event: Any) -> Envelope:
     )
 
 
-def parse_instance_state(event: Any) -> tuple[str, str]:
-    """Reads EC2's own "EC2 Instance State-change Notification": instance id and state.
+def parse_instance_state(event: Any) -> tuple[str, str, int]:
+    """Reads EC2's own "EC2 Instance State-change Notification".
+
+    Returns:
+        The instance id, its state, and when EC2 said so, in milliseconds since the epoch.
 
     Raises:
         ReportRejected: reason `malformed`.
@@ -79,4 +83,8 @@ def parse_instance_state(event: Any) -> tuple[str, str]:
         raise ReportRejected("malformed", "the EC2 event names no instance")
     if not isinstance(state, str) or not TEXT.match(state):
         raise ReportRejected("malformed", "the EC2 event names no state")
-    return instance_id, state
+    try:
+        said_at = datetime.strptime(str(event.get("time")), "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        raise ReportRejected("malformed", "the EC2 event tells no time") from None
+    return instance_id, state, int(said_at.timestamp() * 1000)

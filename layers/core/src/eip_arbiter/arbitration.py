@@ -33,6 +33,9 @@ from eip_arbiter.ports import (
 )
 from eip_arbiter.telemetry import Telemetry
 
+LATE_EVENT_MS = 30_000
+"""EC2's word counts for so long after it was said; stopping and starting again takes longer."""
+
 
 @dataclass(frozen=True)
 class Arbiter:
@@ -66,9 +69,20 @@ class Arbiter:
             raise RuntimeError(f"{report.instance_id} was registered, and yet is not known")
         self.on_snapshot(outcome.snapshot)
 
-    def on_instance_state(self, instance_id: str, state: str) -> None:
-        """Takes in EC2's word about an instance; most instances belong to no cluster."""
-        snapshot = self.store.record_instance_state(instance_id, state, self.clock())
+    def on_instance_state(self, instance_id: str, state: str, said_at_ms: int) -> None:
+        """Takes in EC2's word about an instance; most instances belong to no cluster.
+
+        Raises:
+            ReportRejected: reason `stale`. By then the instance may be back, and its new agent may
+                have been heard: the word would count against the wrong life of the node. Without
+                it, silence or the node's own word decides.
+        """
+        age_ms = self.clock() - said_at_ms
+        if age_ms > LATE_EVENT_MS:
+            raise ReportRejected(
+                "stale", f"EC2 said {age_ms / 1000:.0f} s ago that {instance_id} is {state}"
+            )
+        snapshot = self.store.record_instance_state(instance_id, state, said_at_ms)
         if snapshot is not None:
             self.on_snapshot(snapshot)
 
@@ -241,6 +255,19 @@ class Arbiter:
             cluster=report.cluster_id,
             instance=report.instance_id,
         )
+        self._forget_terminated(report.cluster_id)
+
+    def _forget_terminated(self, cluster_id: str) -> None:
+        """A cluster whose instances are replaced again and again must not grow for ever.
+
+        A lost race is left to the next registration.
+        """
+        snapshot = self.store.read(cluster_id)
+        gone = departed(snapshot) if snapshot else ()
+        if snapshot and gone and isinstance(self.store.forget(snapshot, gone), Committed):
+            self.telemetry.decided(
+                "forgotten", f"{', '.join(gone)} is terminated, says EC2", cluster=cluster_id
+            )
 
     def _tell_history(
         self, snapshot: Snapshot, address: Address, *, kind: str, at_ms: int, sentence: str
@@ -256,6 +283,17 @@ class Arbiter:
                 evidence=_evidence(snapshot),
             )
         )
+
+
+def departed(snapshot: Snapshot) -> tuple[str, ...]:
+    """Terminated instances that no address is or will be on."""
+    wanted = {address.holder for address in snapshot.addresses.values()}
+    wanted |= {a.order.target for a in snapshot.addresses.values() if a.order}
+    return tuple(
+        node.instance_id
+        for node in snapshot.nodes.values()
+        if node.ec2 and node.ec2.state == "terminated" and node.instance_id not in wanted
+    )
 
 
 def _refuse_doubles(cluster_id: str, addresses: tuple[Address, ...]) -> None:

@@ -6,7 +6,7 @@ Keys: `cluster#<id>`/`state` is the item, `cluster#<id>`/`history#...` its histo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -124,6 +124,22 @@ class DynamoDbStore:
             path = f"{key.ADDRESSES}.#a{index}"
             sets.append(f"{path} = if_not_exists({path}, :a{index})")
         self._update(cluster_id, f"SET {', '.join(sets)}", "attribute_exists(pk)", names, values)
+
+    def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed | LostRace:
+        """One UpdateItem, conditional on the version."""
+        names = {f"#i{index}": instance for index, instance in enumerate(instance_ids)}
+        parts = (key.MEMBERS, key.REPORTS, shape.ALARMS, shape.EVIDENCE)
+        gone = ", ".join(f"{part}.{name}" for name in names for part in parts)
+        return self._committed(
+            snapshot.cluster_id,
+            self._update(
+                snapshot.cluster_id,
+                f"SET #v = :next REMOVE {gone}",
+                "#v = :v",
+                {"#v": key.VERSION, **names},
+                {":v": snapshot.version, ":next": snapshot.version + 1},
+            ),
+        )
 
     def commit(
         self, snapshot: Snapshot, address: Address, rested_on: tuple[ReportSeen, ...]

@@ -18,7 +18,7 @@ from eip_arbiter.arbitration import Arbiter
 from eip_arbiter.checkup import Check, checks
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.case import Case
-from eip_arbiter.decision.outcome import Grant
+from eip_arbiter.decision.outcome import Decision, Grant
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
 from eip_arbiter.operations import RefusedError
 from eip_arbiter.watching import Memory, Preflight
@@ -123,10 +123,7 @@ class Inspection:
                 f"{address.public_ip} ({address.resource}) stays with {case.name(address.holder)}"
             )
             return {**answer, "to": None, "rule": None, "why_not": [], "sentence": sentence}
-        at_ms = now_ms + self.arbiter.policy.answer_ms + 1
-        decision = decide(
-            _after_the_death_of(failed, case, at_ms), address.resource, self.arbiter.policy, at_ms
-        )
+        decision = _decision_after_the_death_of(failed, case)
         to = snapshot.nodes[decision.holder].name if isinstance(decision, Grant) else None
         others = [readiness.unfit(case, node) for node in readiness.standbys(case)]
         return {
@@ -176,11 +173,21 @@ def _shown(check: Check) -> dict[str, Any]:
     return {"check": check.name, "ok": check.ok, "sentence": check.sentence}
 
 
-def _after_the_death_of(failed: Node, case: Case, at_ms: int) -> Snapshot:
-    """The cluster as it will be when the holder's time to answer is over and the fit ones claim.
+def _decision_after_the_death_of(failed: Node, case: Case) -> Decision:
+    """What the rules say once the holder's time to answer is over.
 
-    Pacemaker decides where it starts the resource: here every node that could takes part.
+    Pacemaker decides where it starts the resource: here every node that could claims.
     """
+    at_ms = case.now_ms + case.policy.answer_ms
+    claimed = replace(case, snapshot=_claimed(failed, case, at_ms), now_ms=at_ms)
+    if claimed.claimant:
+        at_ms = case.now_ms + claimed.allowed_silence_ms(claimed.claimant)
+    resource = case.address.resource
+    return decide(_claimed(failed, case, at_ms), resource, case.policy, at_ms)
+
+
+def _claimed(failed: Node, case: Case, at_ms: int) -> Snapshot:
+    """The cluster as it will be when the fit standbys claim and the failed node has been silent."""
     nodes = dict(case.snapshot.nodes)
     for node in readiness.standbys(case):
         report = node.report

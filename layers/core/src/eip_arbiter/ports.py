@@ -7,6 +7,7 @@ for the next report.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,6 +84,10 @@ class Store(Protocol):
 
     def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
         """Adds or refreshes a node; adds the addresses that are not known yet."""
+        ...
+
+    def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed | LostRace:
+        """Drops nodes with all that is known of them, if the version still holds."""
         ...
 
     def commit(

@@ -18,6 +18,7 @@ from eip_arbiter.decision.snapshot import (
     LastReport,
     Node,
     Order,
+    OrderKind,
     Phase,
     Refusal,
     Snapshot,
@@ -162,13 +163,16 @@ def _to_address(resource: str, raw: Mapping[str, Any]) -> Address:
 
 def from_order(order: Order) -> dict[str, Any]:
     """A standing order."""
-    return {
+    raw: dict[str, Any] = {
         key.ORDER_ID: order.id,
         key.ORDER_TARGET: order.target,
         key.ORDER_UNTIL: order.until_ms,
         "f": order.force,
         "at": order.issued_at_ms,
     }
+    if order.kind is not OrderKind.FAILOVER:
+        raw["k"] = order.kind.value
+    return raw
 
 
 def _to_order(raw: Mapping[str, Any] | None) -> Order | None:
@@ -180,6 +184,7 @@ def _to_order(raw: Mapping[str, Any] | None) -> Order | None:
         force=raw["f"],
         issued_at_ms=raw["at"],
         until_ms=raw[key.ORDER_UNTIL],
+        kind=OrderKind(raw.get("k", OrderKind.FAILOVER.value)),
     )
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from eip_arbiter.decision.outcome import ReportSeen
 from eip_arbiter.decision.policy import FRESH_FACTOR, FRESH_SLACK_MS, PROMISE_SLACK_MS, Policy
-from eip_arbiter.decision.snapshot import Address, LastReport, Node, Phase, Snapshot
+from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
 
 CLAIMING = ("started", "starting")
 RUNNING_PACEMAKER = ("online", "standby", "maintenance", "pending")
@@ -204,23 +204,36 @@ class Case:
         answered_at_ms = report.received_at_ms if report else self.address.changed_at_ms
         return self.now_ms - max(answered_at_ms, self.opened_at_ms or 0)
 
+    def holder_is_silent(self, claimant: Node) -> bool:
+        """Whether the holder has owed an answer for too long for this claimant's claim."""
+        return self.holder_silent_ms >= self.allowed_silence_ms(claimant)
+
     def allowed_silence_ms(self, claimant: Node) -> int:
         """How long the holder may be silent before this claimant's claim prevails.
 
-        A holder that the claimant lost sight of sees the same cut and reports at alert cadence. One
-        that it still sees as a member, or was not challenged yet, may be at calm cadence: then its
-        own promise counts.
+        If each was in sight of the other, and the claimant lost the holder, then the holder sees
+        the same cut and reports at alert cadence. One that is still in sight, that never saw this
+        claimant come, or was not challenged yet, may be at calm cadence: then its own promise
+        counts. Where quorum is real, a claimant without it is the side that must lose: its holder
+        gets twice the time, in case only reports were lost.
         """
-        lost_sight = claimant.report is not None and self._lost_sight(claimant.report)
-        if lost_sight and self.opened_at_ms is not None:
-            return self.policy.answer_ms
+        if self._both_see_the_cut(claimant) and self.opened_at_ms is not None:
+            return self.policy.answer_ms * (2 if self._lacks_real_quorum(claimant) else 1)
         report = self.holder.report if self.holder else None
         promised_ms = report.next_report_within_ms if report else 0
         return max(self.policy.answer_ms, promised_ms + PROMISE_SLACK_MS)
 
-    def _lost_sight(self, report: LastReport) -> bool:
-        name = self.holder.name if self.holder else ""
-        return name not in report.members or name in report.suspects
+    @staticmethod
+    def _lacks_real_quorum(node: Node) -> bool:
+        report = node.report
+        return report is not None and report.quorum_mode in REAL_QUORUM and not report.quorate
+
+    def _both_see_the_cut(self, claimant: Node) -> bool:
+        mine, theirs = claimant.report, self.holder.report if self.holder else None
+        if mine is None or theirs is None:
+            return False
+        lost_sight = theirs.node_name not in mine.members or theirs.node_name in mine.suspects
+        return lost_sight and mine.node_name in theirs.members
 
     @cached_property
     def holder_answers(self) -> bool:
@@ -234,15 +247,24 @@ class Case:
     def is_moving(self) -> bool:
         """Whether a move is under way.
 
-        A release that nobody finished does not count once a node elsewhere claims: it removes only
-        the recorded association, so it cannot hurt a new one. A node that is where that association
-        is would be given just what the release still removes.
+        A release that nobody finished does not count once another node is to have the address: it
+        removes only the recorded association, so it cannot hurt a new one.
         """
         if self.address.phase is not Phase.MOVING:
             return False
-        if self.address.holder is not None or self.claimant is None:
+        order = self.address.order
+        next_holder = self.snapshot.nodes.get(order.target) if order else self.claimant
+        if self.address.holder is not None or next_holder is None:
             return True
-        return self.claimant.interface_id == self.address.interface_id
+        return self.is_being_released_from(next_holder)
+
+    def is_being_released_from(self, node: Node) -> bool:
+        """Whether a release under way is about an association that this node still has.
+
+        Granted to it now, it would be given just what the release still removes.
+        """
+        releasing = self.address.phase is Phase.MOVING and self.address.holder is None
+        return releasing and node.interface_id == self.address.interface_id
 
     @property
     def rested_on(self) -> tuple[ReportSeen, ...]:

@@ -10,17 +10,19 @@ from collections.abc import Callable
 
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Decision, Grant, Keep, Note, Release, Resume
-from eip_arbiter.decision.snapshot import Node, Order, Phase, Refusal
+from eip_arbiter.decision.snapshot import Node, Order, OrderKind, Phase, Refusal
 
 Rule = Callable[[Case], Decision | None]
 
 
 def r010_paused(case: Case) -> Decision | None:
     """The cluster is paused: only an order, or a move that was granted before, goes on."""
-    until_ms = case.snapshot.paused_until_ms
-    if case.now_ms >= until_ms or case.address.order or case.is_moving:
+    until_ms, order = case.snapshot.paused_until_ms, case.address.order
+    if case.now_ms >= until_ms or case.is_moving or r020_order(case):
         return None
     would = first_of(AUTOMATIC, case)
+    if order and isinstance(would, Grant) and would.holder == order.target:
+        return None
     left_s = (until_ms - case.now_ms) // 1000
     calm = isinstance(would, Keep) and would.calm
     return Keep(
@@ -29,7 +31,7 @@ def r010_paused(case: Case) -> Decision | None:
 
 
 def r020_order(case: Case) -> Decision | None:
-    """An operator's failover order stands for this address."""
+    """An operator's order stands for this address."""
     order = case.address.order
     if order is None:
         return None
@@ -37,11 +39,15 @@ def r020_order(case: Case) -> Decision | None:
     if ended:
         sentence = f"order {order.id} ends: {ended}"
         return Note("R020", sentence, case.rested_on, refusal=case.address.refusal, order=None)
+    if order.kind is OrderKind.SWITCHOVER:
+        return None  # Pacemaker moves the resource; release and claim move the address.
     target = case.snapshot.nodes[order.target]
-    if case.address.holder != order.target and (order.force or not case.unfit(target)):
+    if case.address.holder != order.target:
         why = f"an operator ordered it (order {order.id})"
-        return Grant("R020", _to(case, target, why), rested_on=(), holder=order.target)
-    if case.address.holder != order.target or case.is_moving:
+        grant = Grant("R020", _to(case, target, why), rested_on=(), holder=order.target)
+        waits = case.is_being_released_from(target) or (not order.force and case.unfit(target))
+        return None if waits else grant
+    if case.is_moving:
         return None
     pinned = f"order {order.id} pins it until {target.name} claims it"
     return Keep("R020", f"{target.name} keeps {_it(case)}: {pinned}")
@@ -54,13 +60,28 @@ def _order_ended(case: Case, order: Order) -> str | None:
         return f"{name} is gone"
     if case.now_ms >= order.until_ms:
         return f"it expired before {name} claimed {_it(case)}"
-    if case.address.holder != order.target or case.is_moving:
-        return None
+    if case.address.holder == order.target:
+        return None if case.is_moving else _target_has_it(case, target)
+    return _switchover_failed(case, order, target) if order.kind is OrderKind.SWITCHOVER else None
+
+
+def _target_has_it(case: Case, target: Node) -> str | None:
+    """Why the order of a target that holds the address is over, or None."""
     if case.claims(target):
-        return f"{name} claims {_it(case)}"
+        return f"{target.name} claims {_it(case)}"
     waited_ms = case.now_ms - case.address.changed_at_ms
     if case.claimant and waited_ms >= case.policy.follow_ms:
-        return f"Pacemaker did not follow to {name}, {case.claimant.name} claims {_it(case)}"
+        return f"Pacemaker did not follow to {target.name}, {case.claimant.name} claims {_it(case)}"
+    return None
+
+
+def _switchover_failed(case: Case, order: Order, target: Node) -> str | None:
+    """Why a switchover that has not come to its end never will, or None."""
+    progress = target.report.order if target.report else None
+    if progress and progress.id == order.id and progress.state == "failed":
+        return f"Pacemaker did not move it to {target.name}: {progress.detail}"
+    if case.address.changed_at_ms > order.issued_at_ms:
+        return f"{_holder(case)} was given {_it(case)} meanwhile"
     return None
 
 
@@ -89,6 +110,8 @@ def r040_flap_brake(case: Case) -> Decision | None:
         return None
     would = first_of(AUTOMATIC[1:], case)
     if not isinstance(would, Grant) or would.holder == case.address.holder:
+        return None
+    if case.claimant and case.holder_is_silent(case.claimant):
         return None
     minutes = case.policy.brake_window_ms // 60_000
     return Keep(
@@ -125,7 +148,7 @@ def r070_silent(case: Case) -> Decision | None:
     """Another node claims, and the holder did not answer in time."""
     if case.address.holder is None or case.claimant is None:
         return None
-    if case.holder_silent_ms < case.allowed_silence_ms(case.claimant):
+    if not case.holder_is_silent(case.claimant):
         return None
     silent_s = case.holder_silent_ms / 1000
     return _grant(

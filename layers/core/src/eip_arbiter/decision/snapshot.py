@@ -98,15 +98,27 @@ class Node:
         return self.report.node_name if self.report else self.instance_id
 
 
+class OrderKind(Enum):
+    """`FAILOVER` moves the address at once and Pacemaker follows; `SWITCHOVER` asks Pacemaker."""
+
+    FAILOVER = "failover"
+    SWITCHOVER = "switchover"
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An operator's failover: the address goes to `target` and stays until the target claims."""
+    """An operator's order about one address; it stands until the target claims, or it ends.
+
+    By a failover the address goes to `target` at once. By a switchover the target's agent has
+    Pacemaker move the resource, and the address follows by the usual release and claim.
+    """
 
     id: str
     target: str
     force: bool
     issued_at_ms: int
     until_ms: int
+    kind: OrderKind = OrderKind.FAILOVER
 
 
 @dataclass(frozen=True, slots=True)

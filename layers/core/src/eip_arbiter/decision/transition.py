@@ -52,8 +52,9 @@ def _next(address: Address, change: Change, policy: Policy, now_ms: int) -> Addr
     if isinstance(change, Release):
         return replace(moving, holder=None)
     granted = replace(moving, holder=change.holder, term=address.term + 1)
-    if address.holder in {None, change.holder} or change.rule == "R020":
-        return granted
+    ordered = address.order is not None and address.order.target == change.holder
+    if address.holder in {None, change.holder} or ordered:
+        return granted  # The flap brake counts what was nobody's will.
     since_ms = now_ms - policy.brake_window_ms
     recent = [at_ms for at_ms in address.recent_moves_ms if at_ms > since_ms]
     return replace(granted, recent_moves_ms=(*recent[-policy.brake_moves :], now_ms))
