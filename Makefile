@@ -13,13 +13,13 @@ export SAM_CLI_TELEMETRY := 0
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.lab ## The main job on this machine, no root: ARGS="--json FILE"
+demo: $(VENV)/.lab ## The main job on this machine, no root: ARGS="--json FILE", or ARGS=--serve
 	@$(PY) -m lab demo $(ARGS)
 
 lab: $(VENV)/.lab packages ## The same on a real Pacemaker cluster, beside its peers: root, ARGS="--token 3000"
 	@$(PY) -m lab real $(ARGS)
 
-test: $(VENV)/.dev ## All tests; those of the real cluster need root and `make packages`
+test: $(VENV)/.dev ## All tests; those of the real cluster and the browser need `make packages`
 	@$(PY) -m pytest $(ARGS)
 
 sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
@@ -41,6 +41,7 @@ lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as
 	$(VENV)/bin/mypy functions/arbitrate/handler.py
 	$(VENV)/bin/mypy functions/operate/handler.py
 	$(VENV)/bin/mypy functions/watch/handler.py
+	$(VENV)/bin/mypy functions/widget/handler.py
 	PYTHONPATH=$(PYTHONPATH_ALL) $(VENV)/bin/lint-imports
 	$(PY) -m lab.embedded.translate template.yaml > $(VENV)/translated.json
 	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json
@@ -54,7 +55,7 @@ build: .venv-sam/.ok ## sam validate and sam build, without Docker and without L
 deploy: build ## sam deploy, to your account: ARGS="--guided" the first time
 	.venv-sam/bin/sam deploy $(ARGS)
 
-packages: ## The Debian packages of the real cluster, where they are missing (root)
+packages: ## The Debian packages of the real cluster and the browser, where they are missing (root)
 	@sh lab/cluster/packages.sh
 
 clean: ## Remove what these commands made

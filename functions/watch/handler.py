@@ -10,12 +10,14 @@ from eip_arbiter.assembly import assemble_watch
 from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG, EVENTS_CONFIG
 from eip_arbiter.telemetry import PowertoolsTelemetry
 
+# Before the clients are made: it keeps botocore from telling where it found its credentials.
+telemetry = PowertoolsTelemetry(os.environ.get("STACK_NAME", ""))
 watch = assemble_watch(
     os.environ,
     dynamodb=boto3.client("dynamodb", config=DYNAMODB_CONFIG),
     ec2=boto3.client("ec2", config=EC2_CONFIG),
     events=boto3.client("events", config=EVENTS_CONFIG),
-    telemetry=PowertoolsTelemetry(os.environ.get("STACK_NAME", "")),
+    telemetry=telemetry,
 )
 
 

@@ -57,12 +57,15 @@ def test_every_policy_is_read_here(resources: dict[str, Any]) -> None:
         "ArbitrateRole",
         "OperateRole",
         "WatchRole",
+        "WidgetRole",
         "NodePolicy",
+        "OperatorPolicy",
         "DeadLettersPolicy",
         "NoticesPolicy",
     }
     roles = {i for i, r in resources.items() if r["Type"] == "AWS::IAM::Role"}
-    assert roles == {"ArbitrateRole", "OperateRole", "WatchRole"}, "SAM made no role of its own"
+    own = {"ArbitrateRole", "OperateRole", "WatchRole", "WidgetRole"}
+    assert roles == own, "SAM made no role of its own"
     for role in roles:
         assert "ManagedPolicyArns" not in resources[role]["Properties"]
 
@@ -70,7 +73,7 @@ def test_every_policy_is_read_here(resources: dict[str, Any]) -> None:
 def test_every_function_has_a_role_of_its_own(resources: dict[str, Any]) -> None:
     functions = [r for r in resources.values() if r["Type"] == "AWS::Lambda::Function"]
     roles = [function["Properties"]["Role"]["Fn::GetAtt"][0] for function in functions]
-    assert sorted(roles) == ["ArbitrateRole", "OperateRole", "WatchRole"]
+    assert sorted(roles) == ["ArbitrateRole", "OperateRole", "WatchRole", "WidgetRole"]
 
 
 def test_no_action_is_a_wildcard_and_nothing_is_but_allowed(resources: dict[str, Any]) -> None:
@@ -109,6 +112,11 @@ def test_functions_may_do_what_they_do_and_nothing_else(resources: dict[str, Any
     common = logs | table | DESCRIBE | MOVE | {"events:PutEvents"}
     assert actions(statements(resources, "OperateRole")) == common | {"dynamodb:Query"}
     assert actions(statements(resources, "ArbitrateRole")) == common | {"sqs:SendMessage"}
+    # It shows what there is.
+    assert actions(statements(resources, "WidgetRole")) == logs | {
+        "dynamodb:GetItem",
+        "dynamodb:Query",
+    }
     # It registers nobody, so it describes no instance.
     assert actions(statements(resources, "WatchRole")) == common - {"ec2:DescribeInstances"}
 

@@ -15,7 +15,7 @@ from eip_contract.report import DETAIL_TYPE
 from lab.embedded import patterns
 
 EVENTS = Path(__file__).parents[2] / "events"
-FUNCTIONS = ("Arbitrate", "Operate", "Watch")
+FUNCTIONS = ("Arbitrate", "Operate", "Watch", "Widget")
 
 
 def properties(resources: dict[str, Any], logical_id: str) -> dict[str, Any]:

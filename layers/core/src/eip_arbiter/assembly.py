@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from eip_arbiter.announcing import Silent
 from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.board import Board
 from eip_arbiter.dynamodb_history import DynamoDbHistory
 from eip_arbiter.dynamodb_store import DynamoDbStore
 from eip_arbiter.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.ec2_address import Ec2Addresses, Ec2Inventory, Ec2Preflight
 from eip_arbiter.eventbridge_announcer import EventBridgeAnnouncer
 from eip_arbiter.inspecting import Inspection
-from eip_arbiter.settings import read_settings
+from eip_arbiter.settings import SettingsError, read_settings
 from eip_arbiter.telemetry import PowertoolsTelemetry, Telemetry, now_ms
 from eip_arbiter.watching import Watch
 
@@ -84,4 +85,24 @@ def assemble_watch(
         preflight=Ec2Preflight(ec2),
         memory=DynamoDbMemory(dynamodb, table_name),
         gauge=telemetry.gauge,
+    )
+
+
+def assemble_board(environment: Mapping[str, str], *, dynamodb: DynamoDBClient) -> Board:
+    """What the dashboard's widget shows, as a function's environment describes it.
+
+    Raises:
+        SettingsError: with every problem of the environment in one message.
+    """
+    settings = read_settings(environment)
+    operate_arn = environment.get("OPERATE_ARN", "")
+    if not operate_arn:
+        raise SettingsError("the settings do not hold: OPERATE_ARN is not set")
+    return Board(
+        store=DynamoDbStore(dynamodb, settings.table_name),
+        memory=DynamoDbMemory(dynamodb, settings.table_name),
+        history=DynamoDbHistory(dynamodb, settings.table_name),
+        policy=settings.policy,
+        clock=now_ms,
+        operate_arn=operate_arn,
     )
