@@ -59,7 +59,7 @@ packages: ## The Debian packages of the real cluster and the browser, where they
 	@sh lab/cluster/packages.sh
 
 clean: ## Remove what these commands made
-	rm -rf $(VENV) .venv-sam .aws-sam
+	rm -rf $(VENV) .venv-sam .aws-sam tests/iam/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13")'
@@ -70,9 +70,10 @@ $(VENV)/.lab: requirements/lab.txt | $(VENV)/bin/python
 	@$(PY) $(PIP_INSTALL) requirements/lab.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+$(VENV)/.dev: requirements/dev.txt tests/iam/package-lock.json | $(VENV)/bin/python
 	@echo "installing what the tests need (once)"
 	@$(PY) $(PIP_INSTALL) requirements/dev.txt
+	@! command -v npm >/dev/null || npm --prefix tests/iam ci --silent --no-audit --no-fund
 	@touch $@ $(VENV)/.lab
 
 .venv-sam/.ok: requirements/sam.txt
