@@ -4,14 +4,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 SEEDS ?= 200
-SOURCES := layers/contract/src layers/core/src functions node_agent/src lab tests
+SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging lab tests bench
 PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo lab test sim sim-mutants docs explore check lint build deploy packages clean
+.PHONY: help demo lab test sim sim-mutants bench docs explore check lint build deploy agent-packages packages clean
 
 help: ## List the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/.lab ## The main job on this machine, no root: ARGS="--json FILE", or ARGS=--serve
 	@$(PY) -m lab demo $(ARGS)
@@ -28,6 +28,9 @@ sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
 sim-mutants: $(VENV)/.dev ## The planted bugs, and how many seeds catch each
 	@cd tests && ../$(PY) -m simulation --mutants $(ARGS)
 
+bench: $(VENV)/.dev ## Benchmarks beside their peers: a table and bench/results.json
+	@$(PY) -m bench
+
 docs: $(VENV)/.dev ## Write docs/rules.md anew from the rule table and the scenarios
 	@cd tests && ../$(PY) -m scenarios.page
 
@@ -37,7 +40,8 @@ explore: $(VENV)/.dev ## Every interleaving of a small world: ARGS="--nodes 2 --
 lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as translated
 	$(VENV)/bin/ruff format --check $(SOURCES)
 	$(VENV)/bin/ruff check $(SOURCES)
-	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests
+	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests bench
+	$(VENV)/bin/mypy node_agent/packaging/build.py
 	$(VENV)/bin/mypy functions/arbitrate/handler.py
 	$(VENV)/bin/mypy functions/operate/handler.py
 	$(VENV)/bin/mypy functions/watch/handler.py
@@ -55,11 +59,14 @@ build: .venv-sam/.ok ## sam validate and sam build, without Docker and without L
 deploy: build ## sam deploy, to your account: ARGS="--guided" the first time
 	.venv-sam/bin/sam deploy $(ARGS)
 
+agent-packages: ## The agent's .deb, .rpm and single file, into dist/: SOURCE_DATE_EPOCH is honoured
+	@$(PYTHON) node_agent/packaging/build.py dist $(ARGS)
+
 packages: ## The Debian packages of the real cluster and the browser, where they are missing (root)
 	@sh lab/cluster/packages.sh
 
 clean: ## Remove what these commands made
-	rm -rf $(VENV) .venv-sam .aws-sam tests/iam/node_modules
+	rm -rf $(VENV) .venv-sam .aws-sam dist tests/iam/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13")'

@@ -1,12 +1,14 @@
 """The site of the proof: a real Pacemaker cluster in the enclosure, set up the classic way.
 
 `stonith-enabled=false`, `no-quorum-policy=ignore`, `resource-stickiness=INFINITY`,
-`migration-threshold=1`; the agent runs unprivileged, as its systemd unit lets it.
+`migration-threshold=1`; the nodes have the agent's Debian package, and the agent runs unprivileged,
+as its systemd unit lets it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,26 +20,24 @@ from lab.cluster.real import RealCluster
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.world import World
 from lab.site import (
-    AGENT_PATH,
     CLUSTER_ID,
-    RESOURCE_AGENT,
     ROOT,
     START_TIMEOUT_SECONDS,
     Site,
     agent_settings,
 )
 
-AGENT_USER = 990
 RESOURCE_AGENT_PATH = "/usr/lib/ocf/resource.d/eip-arbiter/eip"
 _OCF = {"OCF_ROOT": "/usr/lib/ocf", "OCF_RESOURCE_INSTANCE": "eip"}
-ALERT_AGENT = "/etc/eip-agent/eip-agent-alert"
+ALERT_AGENT = "/usr/lib/eip-agent/eip-agent-alert"
 LINK_REST_SECONDS = 15.0
 """A knet link that came up less than this ago notices a cut a second later than an older one."""
 CLASSIC_DEFAULTS = {"migration-threshold": "1"}
 MARK = "/run/resource-agents/eip-arbiter-eip.state"
+_PACKAGE = "/var/tmp/eip-agent.deb"  # noqa: S108 - on a node's own disk
 _FOLDERS = (
-    "install -d -o {user} -g haclient -m 750 /run/eip-agent"
-    " && install -d -o {user} -g haclient -m 700 /var/lib/eip-agent"
+    "install -d -o eip-agent -g haclient -m 755 /run/eip-agent"
+    " && install -d -o eip-agent -g haclient -m 750 /var/lib/eip-agent"
 )
 
 
@@ -86,12 +86,11 @@ def real_site(size: int = 2, *, token_ms: int = 1000) -> Iterator[Site]:
 
 
 def install(place: Place) -> Site:
-    """Installs the agent on running nodes and creates the resource."""
+    """Installs the agent's package on running nodes and creates the resource."""
     cluster, aws, world = place.cluster, place.aws, place.world
-    cluster.install(RESOURCE_AGENT_PATH, RESOURCE_AGENT, mode=0o755)
-    alert = ROOT / "node_agent" / "alert" / "eip-agent-alert"
-    cluster.install(ALERT_AGENT, alert, mode=0o755)
+    cluster.install(_PACKAGE, _built_package())
     for name in cluster.nodes:
+        cluster.run(name, ["dpkg", "--no-triggers", "--install", _PACKAGE])
         cluster.node(name).install("/etc/eip-agent/eip-agent.conf", agent_settings(aws, name))
         boot_agent(cluster, name)
     place.at_boot.append(boot_agent)
@@ -119,15 +118,22 @@ def install(place: Place) -> Site:
 
 def boot_agent(cluster: RealCluster, name: str) -> None:
     """Starts on a node what systemd would: the agent as its own user, and the web page."""
-    cluster.run(name, ["sh", "-c", _FOLDERS.format(user=AGENT_USER)])
+    cluster.run(name, ["sh", "-c", _FOLDERS])
     cluster.spawn(
         name,
-        [sys.executable, "-m", "eip_agent", "run", "--config", "/etc/eip-agent/eip-agent.conf"],
+        ["/usr/bin/eip-agent", "run", "--config", "/etc/eip-agent/eip-agent.conf"],
         log="eip-agent.log",
-        env={"PYTHONPATH": AGENT_PATH},
-        user=AGENT_USER,
+        user=int(cluster.run(name, ["id", "-u", "eip-agent"]).stdout),
     )
     page.serve(cluster, name)
+
+
+def _built_package() -> Path:
+    """The Debian package of this checkout."""
+    build = [sys.executable, str(ROOT / "node_agent/packaging/build.py"), "--only", "deb"]
+    folder = str(enclosure.STATE / "packages")
+    done = subprocess.run([*build, folder], check=True, capture_output=True, text=True)
+    return Path(done.stdout.strip())
 
 
 def _file_of(cluster: RealCluster, node: str, path: str) -> Path:

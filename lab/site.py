@@ -117,6 +117,7 @@ def simulated_site(folder: Path, *, token_ms: int = 1000) -> Iterator[Site]:
                     crm_resource=str(bins / "crm_resource"),
                     corosync_cfgtool=str(bins / "corosync-cfgtool"),
                     corosync_quorumtool=str(bins / "corosync-quorumtool"),
+                    attrd_updater="true",  # the simulated cluster has no node attributes
                 )
             )
             (node.folder / "state").mkdir(exist_ok=True)

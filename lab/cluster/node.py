@@ -27,7 +27,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CLEAN_ENVIRONMENT: Mapping[str, str] = {"PATH": PATH, "LANG": "C.UTF-8"}
 """What systemd gives a unit: nothing of the caller's own environment reaches a node."""
 
-_COPY_ON_WRITE = ("/etc", "/tmp", "/usr/lib/ocf/resource.d", "/var")  # noqa: S108
+_COPY_ON_WRITE = ("/etc", "/tmp", "/usr", "/var")  # noqa: S108
 _EMPTY = {  # never the machine's own: it may be a member of a real cluster
     "/var/lib/corosync": ("root", "root", 0o755),
     "/var/lib/pacemaker": ("hacluster", "haclient", 0o750),
@@ -84,7 +84,7 @@ class Node:
         """Put a file or a folder (`Path`), or a text, on the node's disk; owner is root.
 
         Args:
-            path: absolute, below one of `/etc`, `/tmp`, `/usr/lib/ocf/resource.d`, `/var`.
+            path: absolute, below one of `/etc`, `/tmp`, `/usr`, `/var`.
             content: where to copy from, or the text itself.
             mode: permissions of the file; by default the original's, or 0644 for a text.
         """

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs the Debian packages of the real-cluster lab and of the browser tests where they are missing. Needs root.
+# Installs the Debian packages that the real-cluster lab, and the tests of the agent's own packages and of the browser,
+# need, where they are missing. Needs root.
 set -eu
-packages="awscli chromium chromium-driver corosync curl iproute2 iptables libxml2-utils pacemaker pacemaker-cli-utils pcs resource-agents util-linux"
+packages="awscli chromium chromium-driver corosync curl iproute2 iptables libxml2-utils man-db pacemaker pacemaker-cli-utils pcs resource-agents rpm systemd util-linux"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -163,6 +163,7 @@ class FakeNode:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.region = folder, FakeRegion()
+        self.python = sys.executable
         handler = type("Handler", (_Handler,), {"region": self.region})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -175,7 +176,7 @@ class FakeNode:
         self.peer_runs, self.peer_expected, self.start_failed = False, True, False
         self.links_up = True
         self.write_cluster()
-        for name in ("crm_mon", "crm_resource", "cfgtool", "quorumtool"):
+        for name in ("crm_mon", "crm_resource", "cfgtool", "quorumtool", "attrd_updater"):
             self._command(name)
         self.write_config()
 
@@ -198,6 +199,8 @@ class FakeNode:
             "crm_resource": self.folder / "crm_resource",
             "corosync_cfgtool": self.folder / "cfgtool",
             "corosync_quorumtool": self.folder / "quorumtool",
+            "attrd_updater": self.folder / "attrd_updater",
+            "systemctl": self.folder / "systemctl",
             **more,
         }
         lines = [f"{name} = {value}" for name, value in values.items()]
@@ -205,7 +208,8 @@ class FakeNode:
 
     def _command(self, name: str) -> None:
         path = self.folder / name
-        log = f'echo "$@" >> {self.folder}/{name}.calls' if name == "crm_resource" else ":"
+        noted = name in ("crm_resource", "attrd_updater")
+        log = f'echo "$@" >> {self.folder}/{name}.calls' if noted else ":"
         path.write_text(f"#!/bin/sh\n{log}\n[ ! -e {path}.out ] || cat {path}.out\n")
         path.chmod(0o755)
 
@@ -242,7 +246,7 @@ class FakeNode:
     def start(self) -> None:
         with (self.folder / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "eip_agent", "run", "--config", str(self.config)],
+                [self.python, "-m", "eip_agent", "run", "--config", str(self.config)],
                 env=self.environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -294,7 +298,7 @@ class FakeNode:
         }
 
     def status(self) -> dict[str, Any]:
-        command = [sys.executable, "-m", "eip_agent", "status", "--json"]
+        command = [self.python, "-m", "eip_agent", "status", "--json"]
         done = subprocess.run(
             [*command, "--config", str(self.config)],
             env=self.environment(),
@@ -305,9 +309,9 @@ class FakeNode:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
-    def calls(self) -> list[str]:
-        """What crm_resource was asked for."""
-        path = self.folder / "crm_resource.calls"
+    def calls(self, program: str = "crm_resource") -> list[str]:
+        """What a program was asked for."""
+        path = self.folder / f"{program}.calls"
         return path.read_text().splitlines() if path.exists() else []
 
 

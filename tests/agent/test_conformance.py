@@ -11,16 +11,9 @@ from pathlib import Path
 
 import pytest
 from agent.fakes import PARTS, RESOURCE_AGENT, ROOT, FakeNode
+from needs import needed
 
 DTD = Path("/usr/share/resource-agents/ra-api-1.dtd")
-
-
-def needed(what: str, *, there: bool) -> None:
-    """Skips by name where a tool is missing; CI has all of them."""
-    if not there:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{what} is missing, and CI must have it")
-        pytest.skip(f"{what} is missing")
 
 
 def test_the_metadata_is_valid_by_the_resource_agents_dtd(tmp_path: Path) -> None:
@@ -98,27 +91,6 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         timeout=30,
     )
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_the_oldest_python_that_nodes_have_can_run_the_agent(tmp_path: Path) -> None:
-    found = sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python"))
-    python = str(found[0]) if found else shutil.which("python3.9")
-    if python is None:
-        pytest.skip("Python 3.9 is missing")
-    environment = {"PYTHONPATH": ":".join(str(ROOT / part) for part in PARTS)}
-    done = subprocess.run(
-        [python, "-B", "-m", "eip_agent", "run", "--config", str(tmp_path / "none")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-    )
-    assert done.returncode == 78, done.stderr
-    agent = subprocess.run(
-        [python, "-IS", RESOURCE_AGENT, "meta-data"], capture_output=True, check=False, timeout=20
-    )
-    assert agent.returncode == 0
 
 
 def test_the_agent_imports_nothing_beyond_the_standard_library() -> None:

@@ -179,8 +179,9 @@ def test_pacemaker_is_told_once_that_a_copy_lost_its_address_and_is_to_forget_it
 ) -> None:
     pacemaker, clean_up, watch = losses(tmp_path)
     s = lost()
-    watch.step(s)
-    watch.step(dataclasses.replace(s, now=21.0))
+    for now, read_at in ((20.0, 20.0), (21.0, 20.0), (22.0, 21.5), (23.0, 22.5)):
+        assert bool(pacemaker.asked) == (now > 22.0), "one read is not enough"
+        watch.step(dataclasses.replace(s, now=now, status_at=read_at))
     assert pacemaker.asked == ["--fail --resource eip --node n1"]
     assert clean_up.resources == ["eip"]
 
@@ -213,6 +214,14 @@ def test_nothing_less_than_a_later_grant_to_another_node_is_a_loss(
 ) -> None:
     pacemaker, _, watch = losses(tmp_path)
     watch.step(s)
+    watch.step(dataclasses.replace(s, status_at=s.status_at + (s.status_at > 1.0)))
+    assert not pacemaker.asked
+
+
+def test_an_address_that_came_back_between_two_reads_was_not_lost(tmp_path: Path) -> None:
+    pacemaker, _, watch = losses(tmp_path)
+    for read_at, s in ((20.0, lost()), (21.0, lost(holder=ME, term=4)), (22.0, lost(term=5))):
+        watch.step(dataclasses.replace(s, status_at=read_at))
     assert not pacemaker.asked
 
 
@@ -220,4 +229,6 @@ def test_a_failure_that_pacemaker_did_not_take_is_not_ours_to_clean_up(tmp_path:
     pacemaker, clean_up, watch = losses(tmp_path)
     pacemaker.trouble = "exit status 1: no such node"
     watch.step(lost())
+    watch.step(dataclasses.replace(lost(), status_at=21.0))
+    assert pacemaker.asked
     assert clean_up.resources == []

@@ -48,6 +48,20 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert settings.metadata_endpoint == "http://127.0.0.1:9"
 
 
+def test_health_checks_are_read(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        NEEDED + "health_units = postgresql@15-main.service, dev-disk-by\\x2did.mount\n"
+        "health_tcp = [::1]:5432 db.local:65535\n"
+        "health_http = http://127.0.0.1:8080/healthz?full=1 http://localhost\n"
+        "health_failures = 5\n",
+    )
+    assert settings.health_units == ("postgresql@15-main.service", "dev-disk-by\\x2did.mount")
+    assert settings.health_tcp == ("[::1]:5432", "db.local:65535")
+    assert len(settings.health_http) == 2
+    assert (settings.health_failures, settings.health_successes) == (5, 2)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -60,6 +74,15 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         "claim_seconds = 0.01",
         "read_seconds = 9.9",
         f"socket = /{'x' * 120}",
+        "health_units = --user.service",
+        "health_units = nginx",
+        "health_tcp = 127.0.0.1",
+        "health_tcp = 127.0.0.1:65536",
+        "health_http = https://127.0.0.1/",
+        "health_http = http://127.0.0.1:0/",
+        "health_failures = 0",
+        "health_successes = 1.5",
+        f"health_units = {' '.join(f'u{n}.service' for n in range(17))}",
     ],
 )
 def test_contradictions_and_nonsense_are_refused(tmp_path: Path, line: str) -> None:

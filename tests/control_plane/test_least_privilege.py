@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +12,7 @@ from control_plane.harness import Cluster
 from eip_contract.envelope import source_for
 from eip_contract.report import DETAIL_TYPE
 from iam.evaluator import ACCOUNT, FOLDER, Request, evaluate
+from needs import needed
 
 from lab.embedded.cloud import EmbeddedAws
 
@@ -35,9 +35,8 @@ FUNCTIONS = ("Arbitrate", "Watch", "Operate", "Widget")
 @pytest.fixture(autouse=True)
 def _evaluator() -> None:
     """Without Node.js these skip by name; in CI they fail."""
-    if shutil.which("node") is None or not (FOLDER / "node_modules").is_dir():
-        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say("missing: node, or npm's packages of tests/iam (make .venv/.dev)")
+    needed("node", there=shutil.which("node") is not None)
+    needed("what npm installs in tests/iam", there=(FOLDER / "node_modules").is_dir())
 
 
 def policies(aws: EmbeddedAws, function: str) -> list[Any]:

@@ -62,6 +62,8 @@ def many(seeds: int, first: int, jobs: int, json_path: str | None, *, quiet: boo
     summary = Summary()
     for result in results(range(first, first + seeds), jobs):
         summary.add(result)
+        if result.violations:
+            print(f"seed {result.setup.seed}: {result.violations[0]}", flush=True)
         if time.monotonic() - told > PROGRESS_SECONDS:
             told = time.monotonic()
             print(
@@ -75,8 +77,6 @@ def many(seeds: int, first: int, jobs: int, json_path: str | None, *, quiet: boo
         write_json(json_path, summary.as_json())
     if not summary.failed:
         return 0
-    for seed, violations in sorted(summary.failed.items()):
-        print(f"seed {seed}: {violations[0]}")
     if quiet:
         return 1
     show(make_setup(min(summary.failed)), summary.failed[min(summary.failed)])

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from simulation import truth
+
 if TYPE_CHECKING:
     from simulation.faults import Fault
     from simulation.node import Node
@@ -236,6 +238,49 @@ def disable(scene: Scene) -> End | None:
     resource = scene.world.rng.choice(scene.node.resources)
     pacemaker.disable(resource)
     return lambda: pacemaker.enable(resource)
+
+
+def claim_at_release(scene: Scene) -> End | None:
+    """Nobody is to run a resource, and it may run again just as its address is taken off."""
+    pacemaker, amount = scene.cluster.pacemaker, scene.fault.amount
+    resource = scene.node.resources[0]
+    pacemaker.disable(resource)
+    # A second more or less: the report that finds it unused, the commit and the call lie there.
+    seconds = scene.world.setup.release_ms / 1000 + 14.0 * amount
+    scene.world.loop.at(seconds, lambda: pacemaker.enable(resource))
+    return None
+
+
+def lone_return(scene: Scene) -> End | None:
+    """The active node loses peers and AWS, and is restarted in that solitude."""
+    cluster, loop = scene.cluster, scene.world.loop
+    active = [n for n in cluster.nodes if truth.runs(n, n.resources[0])]
+    node = (active or [scene.node])[0]
+    node.cuts_from_aws += 1
+    scene.world.watch.disturb(node)
+    heal = _cut_pairs(
+        cluster, [(node.name, other.name) for other in cluster.nodes if other is not node]
+    )
+
+    def stop() -> None:
+        if node.peer.stack == "up":
+            cluster.pacemaker.stop(node.peer)
+
+    def back() -> None:
+        node.peer.leaving = False
+        if node.powered and node.peer.stack == "down":
+            node.start_stack()
+
+    loop.at(2.0, stop)
+    loop.at(12.0 + 15.0 * scene.fault.amount, back)
+
+    def end() -> None:
+        node.cuts_from_aws -= 1
+        scene.world.watch.disturb(node)
+        heal()
+        back()
+
+    return end
 
 
 def pause(scene: Scene) -> End | None:

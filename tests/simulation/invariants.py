@@ -6,6 +6,7 @@ model's truth: true time, what nodes really run, which reports really arrived.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
@@ -35,6 +36,7 @@ LONGEST_RECOVERY_SECONDS = 300.0
 STAYS_WELL_SECONDS = 20.0
 UNDISTURBED_SECONDS = 15.0
 METADATA_LAG_SECONDS = 10.0
+GIVEN_UP_SECONDS = 8.0
 CLEAR_SECONDS = 75.0
 """After so long without bad weather nothing late can come any more."""
 
@@ -54,6 +56,7 @@ LEAVES_REPORTS_ALONE = (
 )
 """Faults that touch no node's reports; weather is judged apart."""
 
+SEVERAL_IN_ONE = ("partition_flapping", "claim_at_release")
 BY_HAND = -2
 REMOVAL = -1
 
@@ -204,8 +207,14 @@ def move_in_time(watch: Watch, invocation: Invocation, allocation_id: str) -> st
 
 
 def removed_by_record_only(watch: Watch, landing: Landing) -> str | None:
-    """Only an association that a release was about is ever removed."""
+    """Only an association that a release was about is ever removed.
+
+    A call that EC2 carries out long after its client gave up may find that association granted
+    again; nothing can prevent that, and R080 puts it right, which I6 judges.
+    """
     if landing.after is not None or landing.before is None or landing.term == BY_HAND:
+        return None
+    if landing.at - landing.asked_at > GIVEN_UP_SECONDS:
         return None
     cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
     snapshot = watch.world.region.store.read(cluster_id)
@@ -276,13 +285,13 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
 def i7_moves(watch: Watch) -> str | None:
     """One fault causes at most one move.
 
-    Its end may cause one more where Pacemaker itself moves the resource back. A flapping partition
-    is many faults, and is not judged; nor is a run whose climate adds faults of its own.
+    Its end may cause one more where Pacemaker itself moves the resource back. What is several
+    faults in one is not judged; nor is a run whose climate adds faults of its own.
     """
     if not watch.world.setup.serial or watch.world.setup.climate:
         return None
-    for fault, next_fault in zip(watch.faults, [*watch.faults[1:], None], strict=True):
-        if fault.kind == "partition_flapping":
+    for fault, next_fault in itertools.pairwise([*watch.faults, None]):
+        if fault is None or fault.kind in SEVERAL_IN_ONE:
             continue
         end, after = fault.at + fault.seconds, next_fault.at if next_fault else float("inf")
         for begin, until in ((fault.at, end), (end, after)):

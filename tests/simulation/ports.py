@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eip_arbiter.decision.outcome import ReportSeen
-from eip_arbiter.decision.snapshot import Address, Node, Snapshot
+from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
 from eip_arbiter.ports import Association, Committed, HistoryEntry, LostRace, MoveFailedError
 from eip_contract.report import NodeReport
 from greenlet import getcurrent
@@ -63,6 +63,9 @@ class _Steps:
             return
         if "crash" in invocation.fate:
             raise Killed
+        self._stall(invocation)
+
+    def _stall(self, invocation: Invocation) -> None:
         # The environment is paused as a whole, its own clock of the time-out with it.
         seconds = self._region.until_calm(self._region.rng.uniform(1.0, 240.0))
         self._loop.sleep(seconds)
@@ -133,7 +136,11 @@ class Ports(_Steps):
                 region.watch.committed(before, address)
             return outcome
 
-        return self._dynamodb(act)
+        outcome = self._dynamodb(act)
+        moves = isinstance(outcome, Committed) and address.phase is Phase.MOVING
+        if moves and region.weather.strikes("move_stall"):
+            self._stall(self.invocation())
+        return outcome
 
     def settle(self, snapshot: Snapshot, address: Address) -> Committed | LostRace:
         """Passed on."""

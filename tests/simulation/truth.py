@@ -72,6 +72,8 @@ def problems_of(watch: Watch) -> list[str]:
                 found.append(f"{cluster.cluster_id} {resource} runs on {names}, busy: {busy}")
                 continue
             address = address_of(watch, cluster.cluster_id, resource)
+            if address.order and address.order.kind is OrderKind.SWITCHOVER:
+                found.append(f"{cluster.cluster_id} {resource} is still to be switched over")
             settled = address.phase is Phase.SETTLED
             if is_misplaced(watch, cluster, resource):
                 found.append(

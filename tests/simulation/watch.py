@@ -203,7 +203,7 @@ class Watch:
             self.check(invariants.i11_started_where_granted, node, resource)
         if action == "start" and code == 1:
             self.check(invariants.i6_dead_holder_is_replaced, node, resource)
-        if action == "monitor" and code == NOT_RUNNING:
+        if (action, code) in {("monitor", NOT_RUNNING), ("start", 1)}:
             self.not_running.setdefault((node.instance_id, resource), self.now)
         if action == "monitor" and marked and code not in (0, 124):
             self.check(invariants.i10_monitor, node, resource)
@@ -223,7 +223,11 @@ class Watch:
             return
         every = fault.kind == "cut_aws_all"
         for node in cluster.nodes if every else [cluster.node(fault)]:
-            self.disturbed[node.instance_id] = self.now
+            self.disturb(node)
+
+    def disturb(self, node: Node) -> None:
+        """Something touches a node's reports."""
+        self.disturbed[node.instance_id] = self.now
 
     def instance_goes(self, node: Node) -> None:
         """EC2 says that an instance goes."""

@@ -237,11 +237,14 @@ class World:
         def answered(answer: Any) -> None:
             self.tell(f"operator: {payload} -> {answer}")
             snapshot = self.region.store.read(cluster.cluster_id)
-            paused_anew = cluster.cluster_id in self.watch.paused_from
-            if snapshot and snapshot.paused_until_ms and not paused_anew:
-                self.loop.at(1.0, lambda: self._operate(payload, answered))
+            if snapshot and snapshot.paused_until_ms:
+                self.loop.at(1.0, again)
 
-        self._operate(payload, answered)
+        def again() -> None:
+            if cluster.cluster_id not in self.watch.paused_from:  # else it was paused anew
+                self._operate(payload, answered)
+
+        again()
 
     def operator_acknowledge(self, cluster: SimulatedCluster) -> None:
         """An operator has seen that an address flaps."""

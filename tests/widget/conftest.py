@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from needs import needed
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
@@ -28,12 +28,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """A browser that is missing skips a test by name; in CI it fails."""
     if item.get_closest_marker("browser") is None:
         return
-    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-    if missing:
-        why = f"missing: {', '.join(missing)} (make packages)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why, pytrace=False)
-        pytest.skip(why)
+    for name in ("chromium", "chromedriver"):
+        needed(name, there=shutil.which(name) is not None)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command line: `eip-agent run` is the service, `eip-agent status` asks a running one.
+"""The command line: `run` is the service, `status` asks a running one, `doctor` checks all.
 
 Signals and systemd's notifications live here.
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 from eip_agent.agent import Agent
 from eip_agent.channel import ExchangeError
+from eip_agent.client import NoAnswerError, ask_status
 from eip_agent.metadata import Credentials, Identity, MetadataService
 from eip_agent.settings import DEFAULT_PATH, Settings, SettingsError, load_settings
 
@@ -27,10 +28,14 @@ _STACK_BYTES = 512 * 1024
 def main() -> int:
     """Runs the command line and returns its exit status."""
     parser = argparse.ArgumentParser(prog="eip-agent", description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["run", "status"])
+    parser.add_argument("command", choices=["run", "status", "doctor"])
     parser.add_argument("--config", default=DEFAULT_PATH, help=f"default: {DEFAULT_PATH}")
-    parser.add_argument("--json", action="store_true", help="status: everything, as JSON")
+    parser.add_argument("--json", action="store_true", help="status, doctor: as JSON")
     arguments = parser.parse_args()
+    if arguments.command == "doctor":
+        from eip_agent.doctor.command import doctor  # noqa: PLC0415 - the service needs none of it
+
+        return doctor(arguments.config, _environment_credentials(), as_json=arguments.json)
     try:
         settings = load_settings(arguments.config, os.environ)
     except SettingsError as error:
@@ -133,37 +138,15 @@ def notify(state: str) -> None:
 def status(settings: Settings, as_json: bool) -> int:
     """Asks the running agent and prints what it says."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-            channel.settimeout(5.0)
-            channel.connect(settings.socket)
-            channel.sendall(b'{"op":"status"}\n')
-            answer = json.loads(channel.makefile("rb").readline())
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"eip-agent: no agent answers on {settings.socket} ({error})\n")
+        answer = ask_status(settings.socket)
+    except NoAnswerError as error:
+        sys.stderr.write(f"eip-agent: {error}\n")
         return EX_UNAVAILABLE
-    if answer.get("outcome") != "ok":
-        sys.stderr.write(f"eip-agent: {answer.get('reason')}\n")
-        return EX_UNAVAILABLE
-    print(json.dumps(answer, indent=2) if as_json else _shown(answer))  # noqa: T201
+    from eip_agent.shown import status_page  # noqa: PLC0415 - the service needs none of it
+
+    now_epoch_ms = int(time.time() * 1000)
+    print(json.dumps(answer, indent=2) if as_json else status_page(answer, now_epoch_ms))  # noqa: T201
     return 0
-
-
-def _shown(answer: dict[str, Any]) -> str:
-    report = answer["report"] or {}
-    names = answer["node_names"]
-    lines = [f"publishing: {answer['publishing']}, reports sent: {answer['reports_sent']}"]
-    lines.append(f"reading the state: {answer['reading']}")
-    if report:
-        pacemaker = report["pacemaker"]
-        members = ", ".join(pacemaker["members"])
-        lines.append(f"Pacemaker here: {pacemaker['state']}, members: {members}")
-        lines += [f"{name}: {raw['state']} here" for name, raw in report["resources"].items()]
-        lines += [f"lost sight of: {raw['node_name']}" for raw in report["suspects"]]
-    for name, raw in answer["addresses"].items():
-        holder = names.get(raw["holder"], raw["holder"]) or "nobody"
-        lines.append(f"{name}: {raw['public_ip']} is held by {holder}, term {raw['term']}")
-    lines += [f"{name}: a refused start is to be forgotten" for name in answer["refused_starts"]]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from eip_agent.board import Board
 from eip_agent.channel import ExchangeError
 from eip_agent.corosync import CommandLinks, LibraryLinks
 from eip_agent.followup import CleanUp, Losses, Orders, crm_resource
+from eip_agent.health import Health
 from eip_agent.memory import Words, next_incarnation
 from eip_agent.metadata import Credentials, Identity, Keyring, MetadataService
 from eip_agent.operations import Operations
@@ -67,6 +68,7 @@ class Agent:
         self._clean_up = CleanUp(debts, ask_pacemaker, say, time.monotonic())
         self._losses = Losses(ask_pacemaker, self._clean_up, say)
         self._orders = Orders(ask_pacemaker, say)
+        self._health = Health(settings, say)
         self._reporter = Reporter(
             self._board,
             settings,
@@ -104,6 +106,7 @@ class Agent:
             (watchers.read_status, board.status_wake),
             (watchers.ask_metadata, board.metadata_wake),
             (self._follow_up, never),
+            (self._health.step, never),
         ):
             threading.Thread(target=_repeat, args=(step, wake), daemon=True).start()
 

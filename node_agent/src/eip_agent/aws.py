@@ -31,12 +31,17 @@ _THROTTLED = ("Throttl", "TooManyRequests", "ProvisionedThroughputExceeded", "Re
 _OK, _TOO_MANY, _SERVER_ERROR = 200, 429, 500
 
 
+def service_url(service: str, settings: Settings) -> str:
+    """Where a service is spoken to; the region must be known by now."""
+    suffix = "amazonaws.com.cn" if settings.region.startswith("cn-") else "amazonaws.com"
+    return settings.endpoint_url or f"https://{service}.{settings.region}.{suffix}"
+
+
 class Endpoint:
     """One AWS service in one region, spoken to in AWS's JSON protocol; for one thread."""
 
     def __init__(self, service: str, version: str, settings: Settings, keyring: Keyring) -> None:
-        suffix = "amazonaws.com.cn" if settings.region.startswith("cn-") else "amazonaws.com"
-        url = settings.endpoint_url or f"https://{service}.{settings.region}.{suffix}"
+        url = service_url(service, settings)
         self._channel = Channel(url, settings.connect_seconds, settings.read_seconds)
         self._service, self._version, self._region = service, version, settings.region
         self._keyring = keyring

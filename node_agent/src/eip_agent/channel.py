@@ -29,12 +29,13 @@ class Channel:
     """Requests to one server over one connection that is kept; for one thread at a time.
 
     Establishing a connection takes at most `connect_seconds` per address, an answer at most
-    `read_seconds` between its parts.
+    `read_seconds` between its parts. `server_date` is the date of the last answer.
     """
 
     def __init__(self, url: str, connect_seconds: float, read_seconds: float) -> None:
         parts = urlsplit(url)
         self.host = parts.netloc
+        self.server_date = ""
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         if parts.scheme == "https":
@@ -74,6 +75,7 @@ class Channel:
         try:
             self._connection.request(method, path, body=body, headers=dict(headers))
             answer = self._connection.getresponse()
+            self.server_date = answer.getheader("Date", "")
             return answer.status, answer.read()
         except socket.timeout as error:
             self._connection.close()

@@ -104,18 +104,23 @@ class CleanUp:
 class Losses:
     """Tells Pacemaker at once that a copy here lost its address, instead of at its next monitor.
 
-    In a heal that comes between, Pacemaker would find two good copies, and may keep this one.
+    In a heal that comes between, Pacemaker would find two good copies, and may keep this one. Two
+    reads must say so: in such a heal the address may be on its way back here already.
     """
 
     def __init__(self, run: Run, clean_up: CleanUp, say: Say) -> None:
         self._run, self._clean_up, self._say = run, clean_up, say
         self._told: dict[str, Word] = {}
+        self._noticed_at: dict[str, float] = {}
 
     def step(self, s: Sight) -> None:
         """Tells of each loss once; where Pacemaker does not run here, the monitor tells of it."""
         for resource, word in s.words.items():
             known = self._told.get(resource) is word or s.pacemaker.state not in SETTLED_STATES
             if known or not taken_away(s, resource):
+                self._noticed_at.pop(resource, None)
+                continue
+            if s.status_at <= self._noticed_at.setdefault(resource, s.status_at):
                 continue
             self._told[resource] = word
             where = ["--resource", resource, "--node", s.node_name]

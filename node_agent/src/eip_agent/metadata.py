@@ -19,6 +19,7 @@ _TOKEN_SECONDS = 21_600
 _OK, _UNAUTHORIZED, _NOT_FOUND = 200, 401, 404
 _MACS = "meta-data/network/interfaces/macs/"
 _ROLES = "meta-data/iam/security-credentials/"
+_TAGS = "meta-data/tags/instance/"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,17 @@ class MetadataService:
         for mac in self._get(_MACS).split():
             found.update(self._get(f"{_MACS}{mac.rstrip('/')}/public-ipv4s", missing="").split())
         return tuple(sorted(ip for ip in found if IPV4.match(ip)))
+
+    def tag(self, key: str) -> str | None:
+        """An instance tag's value, empty when it is not set; None when tags are not shown here.
+
+        Raises:
+            ExchangeError: the service does not answer.
+        """
+        keys = self._get(_TAGS, missing="").split()
+        if not keys:
+            return None
+        return self._get(f"{_TAGS}{key}", missing="") if key in keys else ""
 
     def credentials(self) -> Credentials:
         """Keys of the instance's role.

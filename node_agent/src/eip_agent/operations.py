@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable
 
+from eip_agent import __version__
 from eip_agent.board import Board, age_seconds
 from eip_agent.verdicts import Verdict, monitor_verdict, start_verdict
 from eip_agent.view import NEVER, Word
@@ -166,6 +167,7 @@ class Operations:
         status = s.status
         return {
             "outcome": "ok",
+            "version": __version__,
             "report": None if last is None else last.to_detail(),
             "reports_sent": self._publisher.sent_count,
             "publishing": s.publish_trouble or "ok",

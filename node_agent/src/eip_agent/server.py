@@ -19,6 +19,8 @@ from typing import Any, Callable
 _MAX_LINE = 4096
 _ASK_SECONDS = 2.0
 _MAX_CONNECTIONS = 32
+_SO_PEERGROUPS = 59  # Linux 4.13 and later; Python has no name for it
+_MAX_GROUPS = 256  # as many as Python reads at once
 
 Alive = Callable[[], bool]
 Handler = Callable[[Mapping[str, Any], Alive], Mapping[str, Any]]
@@ -29,7 +31,7 @@ class LocalServer(threading.Thread):
 
     def __init__(self, path: str, handle: Handler) -> None:
         super().__init__(name="server", daemon=True)
-        self._handle = handle
+        self._reply_to = handle
         self._slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         self._uids, self._gids = _allowed()
         if os.path.exists(path):
@@ -75,12 +77,21 @@ class LocalServer(threading.Thread):
             request = None
         if not isinstance(request, dict):
             return {"outcome": "error", "reason": "the request is not one line of JSON"}
-        return self._handle(request, lambda: not _hung_up(connection))
+        return self._reply_to(request, lambda: not _hung_up(connection))
 
     def _may_ask(self, connection: socket.socket) -> bool:
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         _, uid, gid = struct.unpack("3i", raw)
-        return uid in self._uids or gid in self._gids
+        return uid in self._uids or not self._gids.isdisjoint({gid, *_groups(connection)})
+
+
+def _groups(connection: socket.socket) -> tuple[int, ...]:
+    """The peer's supplementary groups by the kernel's word; none where it does not tell."""
+    try:
+        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MAX_GROUPS * 4)
+    except OSError:
+        return ()
+    return struct.unpack(f"{len(raw) // 4}I", raw)
 
 
 def _hung_up(connection: socket.socket) -> bool:

@@ -23,6 +23,12 @@ ENVIRONMENT_PREFIX = "EIP_AGENT_"
 _URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+/?\Z", re.ASCII)
 _BUS = re.compile(r"(arn:[a-z-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9._/-]{1,256}\Z")
 _TABLE = re.compile(r"[A-Za-z0-9._-]{3,255}\Z", re.ASCII)
+_UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\@-]*\.[a-z]+\Z", re.ASCII)
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST = r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])"
+_TCP = re.compile(rf"{_HOST}:{_PORT}\Z", re.ASCII)
+_HTTP = re.compile(rf"http://{_HOST}(:{_PORT})?(/[!-~]*)?\Z", re.ASCII)
+_MAX_CHECKS = 16
 _MAX_SOCKET_PATH = 107
 
 
@@ -60,6 +66,15 @@ class Settings:
     crm_resource: str = "crm_resource"
     corosync_cfgtool: str = ""
     corosync_quorumtool: str = "corosync-quorumtool"
+    health_units: tuple[str, ...] = ()
+    health_tcp: tuple[str, ...] = ()
+    health_http: tuple[str, ...] = ()
+    health_seconds: float = 5.0
+    health_timeout_seconds: float = 2.0
+    health_failures: int = 3
+    health_successes: int = 2
+    attrd_updater: str = "attrd_updater"
+    systemctl: str = "systemctl"
 
 
 def load_settings(path: str, environ: Mapping[str, str]) -> Settings:
@@ -82,6 +97,8 @@ def load_settings(path: str, environ: Mapping[str, str]) -> Settings:
             problems.append(f"{name}: there is no such setting")
         elif isinstance(fields[name].default, float):
             values[name] = _seconds(name, text, problems)
+        elif isinstance(fields[name].default, int):
+            values[name] = _count(name, text, problems)
         elif isinstance(fields[name].default, tuple):
             values[name] = tuple(text.replace(",", " ").split())
         else:
@@ -119,6 +136,13 @@ def _seconds(name: str, text: str, problems: list[str]) -> float:
     return value
 
 
+def _count(name: str, text: str, problems: list[str]) -> int:
+    if not re.match(r"[1-9][0-9]?\Z", text.strip(), re.ASCII):
+        problems.append(f"{name}: {text!r} is not a whole number from 1 to 99")
+        return 1
+    return int(text)
+
+
 def _contradictions(s: Settings) -> list[str]:
     checks = [
         (NAME.match(s.cluster_id), "cluster_id: needed, letters, digits, dot, dash, underscore"),
@@ -141,5 +165,12 @@ def _contradictions(s: Settings) -> list[str]:
         (len(os.fsencode(s.socket)) <= _MAX_SOCKET_PATH, "socket: longer than 107 bytes"),
         (os.path.isabs(s.state_dir), "state_dir: not an absolute path"),
         (s.crm_mon and s.crm_resource, "crm_mon, crm_resource: a command is needed"),
+        (all(_UNIT.match(unit) for unit in s.health_units), "health_units: not names of units"),
+        (all(_TCP.match(place) for place in s.health_tcp), "health_tcp: not host:port"),
+        (all(_HTTP.match(url) for url in s.health_http), "health_http: not an http URL"),
+        (
+            len((*s.health_units, *s.health_tcp, *s.health_http)) <= _MAX_CHECKS,
+            f"health_units, health_tcp, health_http: more than {_MAX_CHECKS} in all",
+        ),
     ]
     return [problem for good, problem in checks if not good]

@@ -1,0 +1,1 @@
+"""Benchmarks: figures of this machine and this run, each beside a peer measured in the same run."""
