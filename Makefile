@@ -13,13 +13,13 @@ export SAM_CLI_TELEMETRY := 0
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: $(VENV)/.lab ## The main job on this machine, no root: ARGS="--json FILE"
+demo: $(VENV)/.lab ## The main job on this machine, no root: ARGS="--json FILE", or ARGS=--serve
 	@$(PY) -m lab demo $(ARGS)
 
 lab: $(VENV)/.lab packages ## The same on a real Pacemaker cluster, beside its peers: root, ARGS="--token 3000"
 	@$(PY) -m lab real $(ARGS)
 
-test: $(VENV)/.dev ## All tests; those of the real cluster need root and `make packages`
+test: $(VENV)/.dev ## All tests; those of the real cluster and the browser need `make packages`
 	@$(PY) -m pytest $(ARGS)
 
 sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
@@ -44,6 +44,8 @@ lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as
 	$(VENV)/bin/mypy node_agent/packaging/build.py
 	$(VENV)/bin/mypy functions/arbitrate/handler.py
 	$(VENV)/bin/mypy functions/operate/handler.py
+	$(VENV)/bin/mypy functions/watch/handler.py
+	$(VENV)/bin/mypy functions/widget/handler.py
 	PYTHONPATH=$(PYTHONPATH_ALL) $(VENV)/bin/lint-imports
 	$(PY) -m lab.embedded.translate template.yaml > $(VENV)/translated.json
 	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json
@@ -60,11 +62,11 @@ deploy: build ## sam deploy, to your account: ARGS="--guided" the first time
 agent-packages: ## The agent's .deb, .rpm and single file, into dist/: SOURCE_DATE_EPOCH is honoured
 	@$(PYTHON) node_agent/packaging/build.py dist $(ARGS)
 
-packages: ## The Debian packages of the real cluster, where they are missing (root)
+packages: ## The Debian packages of the real cluster and the browser, where they are missing (root)
 	@sh lab/cluster/packages.sh
 
 clean: ## Remove what these commands made
-	rm -rf $(VENV) .venv-sam .aws-sam dist
+	rm -rf $(VENV) .venv-sam .aws-sam dist tests/iam/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13")'
@@ -75,9 +77,10 @@ $(VENV)/.lab: requirements/lab.txt | $(VENV)/bin/python
 	@$(PY) $(PIP_INSTALL) requirements/lab.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+$(VENV)/.dev: requirements/dev.txt tests/iam/package-lock.json | $(VENV)/bin/python
 	@echo "installing what the tests need (once)"
 	@$(PY) $(PIP_INSTALL) requirements/dev.txt
+	@! command -v npm >/dev/null || npm --prefix tests/iam ci --silent --no-audit --no-fund
 	@touch $@ $(VENV)/.lab
 
 .venv-sam/.ok: requirements/sam.txt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import resource
 import signal
 import statistics
@@ -16,6 +17,7 @@ from lab import peers
 from lab.cluster import enclosure
 from lab.real_site import real_site
 from lab.scenes import Scenes
+from lab.serve import WidgetServer
 from lab.site import Site, simulated_site
 from lab.stage import Outcome
 from lab.table import render, write_json
@@ -70,6 +72,8 @@ def demo(arguments: argparse.Namespace) -> int:
         simulated_site(Path(folder)) as site,
     ):
         print(f"the template is deployed ({site.aws.deploy_seconds:.1f} s), two nodes are up")
+        if arguments.serve:
+            return _serve(site)
         outcomes = tell(
             site,
             arguments.scenes or list(DEMO_SCENES),
@@ -78,6 +82,18 @@ def demo(arguments: argparse.Namespace) -> int:
         )
     print(f"\n{render(outcomes, 'SIMULATED')}")
     return _finish(arguments, outcomes, "simulated", began, {})
+
+
+def _serve(site: Site) -> int:
+    """The dashboard's widget in a browser, until Ctrl-C."""
+    site.cluster.wait_until(
+        lambda: site.world.holder() in site.running_on(),
+        "one node runs the resource and holds its address",
+    )
+    with WidgetServer(site.aws) as server, contextlib.suppress(KeyboardInterrupt):
+        print(f"the dashboard's widget: {server.url} (Ctrl-C ends it)", flush=True)
+        threading.Event().wait()
+    return 0
 
 
 def real(arguments: argparse.Namespace) -> int:
@@ -146,6 +162,9 @@ def main() -> int:
         command.add_argument("--quiet", action="store_true", help="no timeline, only the table")
         command.add_argument("--scenes", nargs="+", choices=scenes, help="only these scenes")
         command.set_defaults(run=run)
+        if run is demo:
+            serve = "no story: the dashboard's widget, for a browser on this machine"
+            command.add_argument("--serve", action="store_true", help=serve)
     command.add_argument("--token", type=int, default=1000, help="Corosync's token, milliseconds")
     command.add_argument("--no-peers", action="store_true", help="do not measure the peers")
     arguments = parser.parse_args()

@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 from eip_arbiter.assembly import assemble
-from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG
+from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG, EVENTS_CONFIG
 from eip_arbiter.telemetry import PowertoolsTelemetry
 from eip_contract.envelope import parse_envelope, parse_instance_state
 from eip_contract.report import ReportRejected
@@ -21,6 +21,7 @@ arbiter = assemble(
     os.environ,
     dynamodb=boto3.client("dynamodb", config=DYNAMODB_CONFIG),
     ec2=boto3.client("ec2", config=EC2_CONFIG),
+    events=boto3.client("events", config=EVENTS_CONFIG),
     telemetry=telemetry,
 )
 

@@ -6,24 +6,28 @@ import os
 from typing import Any
 
 import boto3
-from eip_arbiter.assembly import assemble
+from eip_arbiter.assembly import assemble, assemble_inspection
 from eip_arbiter.operations import RefusedError, operate
-from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG
+from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG, EVENTS_CONFIG
 from eip_arbiter.telemetry import PowertoolsTelemetry
 
 telemetry = PowertoolsTelemetry(os.environ.get("STACK_NAME", ""))
+dynamodb = boto3.client("dynamodb", config=DYNAMODB_CONFIG)
+ec2 = boto3.client("ec2", config=EC2_CONFIG)
 arbiter = assemble(
     os.environ,
-    dynamodb=boto3.client("dynamodb", config=DYNAMODB_CONFIG),
-    ec2=boto3.client("ec2", config=EC2_CONFIG),
+    dynamodb=dynamodb,
+    ec2=ec2,
+    events=boto3.client("events", config=EVENTS_CONFIG),
     telemetry=telemetry,
 )
+inspection = assemble_inspection(os.environ, arbiter, dynamodb=dynamodb, ec2=ec2)
 
 
 def lambda_handler(event: Any, context: Any) -> dict[str, Any]:
     """Answers one request; a refused one says why and changes nothing."""
     try:
-        return operate(arbiter, event, context.aws_request_id)
+        return operate(arbiter, event, context.aws_request_id, inspection.verbs())
     except RefusedError as refused:
         telemetry.refused(str(refused))
         return {"outcome": "refused", "reason": str(refused)}

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Installs the Debian packages that the real-cluster lab, and the tests of the agent's own packages,
+# Installs the Debian packages that the real-cluster lab, and the tests of the agent's own packages and of the browser,
 # need, where they are missing. Needs root.
 set -eu
-packages="awscli corosync curl iproute2 iptables libxml2-utils man-db pacemaker pacemaker-cli-utils pcs resource-agents rpm systemd util-linux"
+packages="awscli chromium chromium-driver corosync curl iproute2 iptables libxml2-utils man-db pacemaker pacemaker-cli-utils pcs resource-agents rpm systemd util-linux"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "the real cluster needs root and these Debian packages:$missing" >&2
+    echo "the real cluster and the browser tests need root and these Debian packages:$missing" >&2
     exit 1
 fi
 echo "installing:$missing"

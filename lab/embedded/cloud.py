@@ -53,6 +53,7 @@ class EmbeddedAws:
         stack_name: The stack's name.
         async_retry_seconds: The waits before the retries of a failed asynchronous event. Lambda
             waits one minute and then two; shorter waits keep a demonstration short.
+        minute_seconds: How long a minute of a schedule takes; at 0 nothing comes by schedule.
     """
 
     region = REGION
@@ -69,6 +70,7 @@ class EmbeddedAws:
         parameters: Mapping[str, str] | None = None,
         stack_name: str = "eip-arbiter",
         async_retry_seconds: Sequence[float] = (60.0, 120.0),
+        minute_seconds: float = 60.0,
     ) -> None:
         self.template = template
         self.work_dir = work_dir
@@ -81,7 +83,13 @@ class EmbeddedAws:
         self.later = Later()
         self.functions = Functions(self.later, self._send_to_queue, async_retry_seconds)
         self.events = EventBridge(
-            self.account_id, self.region, self.functions, self.later, self._send_to_queue
+            self.account_id,
+            self.region,
+            self.functions,
+            self.later,
+            send_to_queue=self._send_to_queue,
+            publish=self._publish,
+            minute_seconds=minute_seconds,
         )
         self.stack: Stack
         self.deploy_seconds = 0.0
@@ -278,6 +286,9 @@ class EmbeddedAws:
         url = sqs.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]
         typed = {k: {"DataType": "String", "StringValue": v} for k, v in attributes.items()}
         sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=typed)
+
+    def _publish(self, arn: str, message: str) -> None:
+        self.client("sns", "aws-services").publish(TopicArn=arn, Message=message)
 
     def _write_invocation(self, invocation: Invocation) -> None:
         for line in invocation.logs:

@@ -6,7 +6,6 @@ is here. Delivery is asynchronous and at least once, and can be tampered with.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import logging
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from moto.events.models import events_backends
 
 from lab.embedded import patterns, simulated
+from lab.embedded.schedules import Schedules, minutes_of
+from lab.embedded.tampering import Tampering
 from lab.embedded.wire import Reply, Request, WireError
 
 if TYPE_CHECKING:
@@ -31,45 +32,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 MAX_ENTRIES = 10
 MAX_BYTES = 256 * 1024
-_TARGET_FIELDS = {"Id", "Arn", "DeadLetterConfig", "RetryPolicy", "Input"}
-
-
-@dataclasses.dataclass(eq=False)
-class Tampering:
-    """What happens to deliveries while it is in force; `clear()` ends it.
-
-    `drop` and `duplicate` are probabilities; `delay_seconds` is a range that is drawn from for each
-    delivery, so that it also reorders. `hits` counts what was done.
-    """
-
-    drop: float
-    duplicate: float
-    delay_seconds: tuple[float, float]
-    match: Callable[[Event], bool]
-    chance: random.Random
-    active: bool = True
-    hits: dict[str, int] = dataclasses.field(
-        default_factory=lambda: {"drop": 0, "duplicate": 0, "delay": 0}
-    )
-
-    def clear(self) -> None:
-        """Deliver as usual from now on."""
-        self.active = False
-
-    def delays(self, event: Event) -> list[float]:
-        """Return one delay for each copy to deliver."""
-        if not self.active or not self.match(event):
-            return [0.0]
-        if self.chance.random() < self.drop:
-            self.hits["drop"] += 1
-            return []
-        copies = 1
-        if self.chance.random() < self.duplicate:
-            self.hits["duplicate"] += 1
-            copies = 2
-        delays = [self.chance.uniform(*self.delay_seconds) for _ in range(copies)]
-        self.hits["delay"] += sum(d > 0 for d in delays)
-        return delays
+_TARGET_FIELDS = {"Id", "Arn", "DeadLetterConfig", "RetryPolicy", "Input", "InputTransformer"}
 
 
 class EventBridge:
@@ -81,13 +44,18 @@ class EventBridge:
         region: str,
         functions: Functions,
         later: Later,
+        *,
         send_to_queue: SendToQueue,
+        publish: Callable[[str, str], None],
+        minute_seconds: float,
     ) -> None:
         self._account_id = account_id
         self._region = region
         self._functions = functions
         self._later = later
         self._send_to_queue = send_to_queue
+        self._publish = publish
+        self._schedules = Schedules(later, minute_seconds, self._due)
         self._tamperings: list[Tampering] = []
         self._subscribers: list[Callable[[str, Event], None]] = []
 
@@ -132,17 +100,23 @@ class EventBridge:
                 _check_pattern(pattern)
                 return _reply({"Result": patterns.matches(pattern, event)})
             case "PutRule":
-                if body.get("ScheduleExpression"):
-                    raise _unsupported("a rule with a ScheduleExpression")
-                _check_pattern(json.loads(body["EventPattern"]))
+                self._check_rule(body)
             case "PutTargets":
                 for target in body["Targets"]:
                     self._check_target(target)
         return None
 
+    def _check_rule(self, body: Mapping[str, Any]) -> None:
+        if expression := body.get("ScheduleExpression"):
+            if minutes_of(expression) is None or body.get("EventPattern"):
+                raise _unsupported(f"a rule with the schedule {expression}")
+            self._schedules.start(body["Name"], expression)
+        else:
+            _check_pattern(json.loads(body["EventPattern"]))
+
     def _check_target(self, target: Mapping[str, Any]) -> None:
         service = target["Arn"].split(":")[2]
-        if service not in {"lambda", "sqs"}:
+        if service not in {"lambda", "sns", "sqs"}:
             raise _unsupported(f"a target in {service}")
         if unknown := set(target) - _TARGET_FIELDS:
             raise _unsupported(f"a target with {sorted(unknown)}")
@@ -204,12 +178,26 @@ class EventBridge:
                 (rule.arn, dict(target))
                 for rule in self._backend().event_buses[bus].rules.values()
                 if rule.state == "ENABLED"
+                and rule.scheduled_expression is None
                 and patterns.matches(_pattern(rule.event_pattern.dump()), event)
                 for target in rule.targets
             ]
         for rule_arn, target in found:
             for seconds in self._delays(event):
                 self._later.run(seconds, functools.partial(self._deliver, rule_arn, target, event))
+
+    def _due(self, name: str, expression: str) -> bool:
+        """Deliver what a schedule owes; False where the rule has another schedule, or is gone."""
+        with simulated.lock_of("events"):
+            rule = self._backend().event_buses["default"].rules.get(name)
+            if rule is None or rule.scheduled_expression != expression:
+                return False
+            targets = [dict(target) for target in rule.targets if rule.state == "ENABLED"]
+        entry = {"Source": "aws.events", "DetailType": "Scheduled Event", "Resources": [rule.arn]}
+        event = self._event(entry, {})
+        for target in targets:
+            self._deliver(rule.arn, target, event)
+        return True
 
     def _delays(self, event: Event) -> list[float]:
         """Tell when each copy is delivered; each tampering acts on what the ones before it left."""
@@ -220,10 +208,14 @@ class EventBridge:
         return delays
 
     def _deliver(self, rule_arn: str, target: Mapping[str, Any], event: Event) -> None:
-        payload, arn = target.get("Input") or json.dumps(event), target["Arn"]
-        if arn.split(":")[2] == "sqs":
-            self._send_to_queue(arn, payload, {})
-            return
+        payload, arn = _payload(target, event), target["Arn"]
+        match arn.split(":")[2]:
+            case "sqs":
+                self._send_to_queue(arn, payload, {})
+                return
+            case "sns":
+                self._publish(arn, payload)
+                return
         problem = self._functions.refusal(arn, "events.amazonaws.com", rule_arn)
         if problem is None:
             self._functions.invoke_async(arn, payload.encode())
@@ -232,6 +224,22 @@ class EventBridge:
         if queue_arn := target.get("DeadLetterConfig", {}).get("Arn"):
             attributes = {"RULE_ARN": rule_arn, "TARGET_ARN": arn, "ERROR_CODE": problem}
             self._send_to_queue(queue_arn, json.dumps(event), attributes)
+
+
+def _payload(target: Mapping[str, Any], event: Event) -> str:
+    """What the target gets: the event, or what the target's own input makes of it."""
+    transformer = target.get("InputTransformer")
+    if transformer is None:
+        return str(target.get("Input") or json.dumps(event))
+    text = str(transformer["InputTemplate"])
+    for name, path in transformer.get("InputPathsMap", {}).items():
+        found: Any = event
+        for key in path.removeprefix("$.").split("."):
+            found = found.get(key, "") if isinstance(found, dict) else ""
+        # Within the template's quotes EventBridge escapes a text, and writes other values as JSON.
+        shown = json.dumps(found)[1:-1] if isinstance(found, str) else json.dumps(found)
+        text = text.replace(f"<{name}>", shown)
+    return text
 
 
 def entry_bytes(entry: Mapping[str, Any]) -> int:

@@ -200,6 +200,12 @@ def _topic(order: Order) -> Result:
     return arn, {"TopicArn": arn, "TopicName": name}
 
 
+def _subscription(order: Order) -> Result:
+    order.only("TopicArn", "Protocol", "Endpoint")
+    arn = order.call("sns", "subscribe", **order.properties)["SubscriptionArn"]
+    return arn, {"Arn": arn}
+
+
 def _alarm(order: Order) -> Result:
     """The alarm can be described; nothing evaluates it."""
     name = order.name("AlarmName")
@@ -293,6 +299,7 @@ MAKERS: dict[str, Callable[[Order], Result]] = {
     "AWS::Lambda::Function": _function,
     "AWS::Lambda::Permission": _permission,
     "AWS::Logs::LogGroup": _log_group,
+    "AWS::SNS::Subscription": _subscription,
     "AWS::SNS::Topic": _topic,
     "AWS::SQS::Queue": _queue,
 }

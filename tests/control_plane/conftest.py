@@ -32,6 +32,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
         work_dir=work_dir,
         parameters={"AnswerSeconds": "2"},
         async_retry_seconds=(0.05, 0.05),
+        minute_seconds=0,  # the watch looks when a test says so
     ) as aws:
         yield aws
 
@@ -53,9 +54,11 @@ def local_parts(running: EmbeddedAws) -> Local:
 
 
 @pytest.fixture
-def local(local_parts: Local) -> Local:
+def local(local_parts: Local) -> Iterator[Local]:
+    arbiter = local_parts.arbiter
     local_parts.forget()
-    return local_parts
+    yield local_parts
+    local_parts.arbiter = arbiter
 
 
 @pytest.fixture

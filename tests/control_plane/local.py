@@ -125,8 +125,8 @@ class Local:
     def __init__(self, aws: EmbeddedAws) -> None:
         self.now_ms = int(time.time() * 1000)
         self.told = Told()
-        dynamodb = _client(aws, "dynamodb", DYNAMODB_CONFIG)
-        ec2 = _client(aws, "ec2", EC2_CONFIG)
+        self.dynamodb = dynamodb = client(aws, "dynamodb", DYNAMODB_CONFIG)
+        self.ec2 = ec2 = client(aws, "ec2", EC2_CONFIG)
         self.calls = Calls(dynamodb, ec2)
         environment = aws.functions.get("Arbitrate").spec.environment
         assembled = assemble(environment, dynamodb=dynamodb, ec2=ec2, telemetry=self.told)
@@ -188,7 +188,8 @@ class Local:
         raise AssertionError(f"there was no call {after}: {self.calls.made}")
 
 
-def _client(aws: EmbeddedAws, service: str, config: Any) -> Any:
+def client(aws: EmbeddedAws, service: str, config: Any) -> Any:
+    """A client of this process, whose calls are the principal `local`'s."""
     key, secret = aws.credentials("local")
     return boto3.client(
         service,  # type: ignore[call-overload] # the stubs know each service by a literal

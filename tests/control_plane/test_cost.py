@@ -33,7 +33,7 @@ def test_a_calm_heartbeat_is_one_dynamodb_call_and_nothing_else(
     assert operations(cluster, since) == {"UpdateItem": 2}
 
 
-def test_a_planned_failover_costs_two_state_writes_one_ec2_call_and_one_history_write(
+def test_a_planned_failover_costs_two_state_writes_one_ec2_call_one_history_write_and_one_event(
     aws: EmbeddedAws, cluster: Cluster
 ) -> None:
     cluster.settle_on_n1()
@@ -48,7 +48,16 @@ def test_a_planned_failover_costs_two_state_writes_one_ec2_call_and_one_history_
         "UpdateItem": reports + 2,
         "AssociateAddress": 1,
         "PutItem": 1,
+        "PutEvents": 1,
     }
+    assert settled_then_told(cluster, since)
+
+
+def settled_then_told(cluster: Cluster, since: float) -> bool:
+    """Whether the event came after all that the move waited for."""
+    made = [call.operation for call in cluster.calls(since)]
+    move = made.index("AssociateAddress")
+    return made[move : move + 4] == ["AssociateAddress", "PutItem", "UpdateItem", "PutEvents"]
 
 
 def test_a_failover_of_a_dead_holder_costs_the_same_however_often_the_claim_is_repeated(

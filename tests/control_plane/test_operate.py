@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from lab.embedded.cloud import EmbeddedAws
 ROOT = Path(__file__).parents[2]
 
 SAMPLES = sorted((ROOT / "events" / "invoke").glob("*.json"))
-VERBS = "acknowledge, failover, pause, resume, status, switchover"
+VERBS = "acknowledge, doctor, failover, history, pause, plan, resume, status, switchover"
 
 
 class ReadsOld:
@@ -50,12 +52,14 @@ def test_every_sample_payload_works(cluster: Cluster, path: Path) -> None:
     payload = json.loads(path.read_text()) | {"cluster": cluster.id}
     if payload.get("target", "").startswith("i-"):
         payload["target"] = cluster.instance("n2")
+    if "until" in payload:
+        payload["until"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     answer = cluster.aws.invoke("Operate", payload).result
     assert answer.get("outcome") != "refused", answer
     if payload["verb"] == "switchover":
         assert (answer["outcome"], answer["order"]) == ("accepted", payload["request_id"])
         assert cluster.world.holder() == "n1", "Pacemaker comes first"
-    if payload["verb"] == "failover":
+    if payload["verb"] == "failover" and not payload.get("dry_run"):
         assert (answer["outcome"], answer["order"]) == ("moved", payload["request_id"])
         assert cluster.world.holder() == "n2"
 
@@ -352,10 +356,75 @@ class TestFailover:
         assert cluster.world.holder() == "n2"
         assert cluster.address.order is not None
 
+    def test_a_dry_run_says_what_would_happen_and_does_nothing(
+        self, aws: EmbeddedAws, cluster: Cluster
+    ) -> None:
+        cluster.settle_on_n1()
+        before, since = cluster.table(), aws.journal.now()
+        answer = cluster.operate("failover", target="n2", dry_run=True)
+        assert (answer["outcome"], answer["from"], answer["to"]) == ("would move", "n1", "n2")
+        assert (answer["term"], answer["rule"]) == (2, "R020")
+        assert "nothing was done" in answer["sentence"]
+        assert cluster.table() == before
+        assert [call.operation for call in cluster.calls(since, "Operate")] == ["GetItem"]
+
+    def test_a_dry_run_of_a_switchover_says_that_pacemaker_comes_first(
+        self, cluster: Cluster
+    ) -> None:
+        cluster.settle_on_n1()
+        before = cluster.table()
+        answer = cluster.operate("switchover", holder="n1", target="n2", dry_run=True)
+        assert answer["sentence"].startswith("Pacemaker would be asked to move eip to n2, and n2 ")
+        assert cluster.table() == before
+
+    def test_a_dry_run_refuses_what_the_verb_would_refuse(self, cluster: Cluster) -> None:
+        cluster.settle_on_n1()
+        cluster.say(cluster.stands_by("n2", failing=("disk full",)))
+        answer = cluster.operate("failover", target="n2", dry_run=True)
+        assert refused(answer).startswith("n2 is unhealthy (disk full)")
+
+
+class TestPauseUntil:
+    def test_a_time_is_as_good_as_minutes(self, cluster: Cluster, local: Local) -> None:
+        local.settle_on_n1(cluster)
+        until = datetime.fromtimestamp((local.now_ms + 90_100) / 1000, UTC)
+        request = {"verb": "pause", "cluster": cluster.id, "until": until.isoformat()}
+        answer = local.operate(request)
+        assert answer["until_ms"] == int(until.timestamp() * 1000)
+        assert cluster.snapshot.paused_until_ms == answer["until_ms"]
+        assert "paused for 2 min" in answer["sentence"]
+
+    @pytest.mark.parametrize(
+        "until",
+        [
+            pytest.param(lambda now: now, id="now"),
+            pytest.param(lambda now: now - timedelta(hours=1), id="past"),
+            pytest.param(lambda now: now + timedelta(days=7, seconds=1), id="too far"),
+            pytest.param(lambda now: (now + timedelta(hours=1)).replace(tzinfo=None), id="no zone"),
+        ],
+    )
+    def test_a_time_that_is_none_to_wait_for_is_refused(
+        self, cluster: Cluster, local: Local, until: Callable[[datetime], datetime]
+    ) -> None:
+        local.settle_on_n1(cluster)
+        at = until(datetime.fromtimestamp((local.now_ms + 100) / 1000, UTC)).isoformat()
+        with pytest.raises(RefusedError, match="until: is no time with its zone within the next"):
+            local.operate({"verb": "pause", "cluster": cluster.id, "until": at})
+        assert cluster.snapshot.paused_until_ms == 0
+
 
 @pytest.mark.parametrize(
     ("payload", "problems"),
     [
+        ({"verb": "pause", "cluster": "web", "until": "tomorrow"}, ["until: is no time"]),
+        ({"verb": "pause", "cluster": "web", "until": 1795352400}, ["until: is no time"]),
+        (
+            {"verb": "pause", "cluster": "web", "until": "2026-01-01T00:00:00Z", "minutes": 1},
+            ["until: is given beside minutes"],
+        ),
+        ({"verb": "history", "limit": 101}, ["cluster: None", "limit: 101"]),
+        ({"verb": "plan", "cluster": "web"}, ["node: None"]),
+        ({"verb": "doctor", "cluster": "<b>"}, ["cluster: '<b>'"]),
         ({"verb": "failover"}, ["cluster: None", "target: None"]),
         (
             {"verb": "failover", "cluster": "a b", "resource": 7, "target": "", "force": "yes"},

@@ -49,7 +49,7 @@ def test_the_deployed_settings_hold(deployed: Mapping[str, str]) -> None:
     assert settings.policy.answer_ms == 2_000
 
 
-@pytest.mark.parametrize("function", ["Arbitrate", "Operate"])
+@pytest.mark.parametrize("function", ["Arbitrate", "Operate", "Watch"])
 def test_a_function_without_its_settings_does_not_start_and_names_each(
     started_with: Any, deployed: Mapping[str, str], function: str
 ) -> None:

@@ -14,7 +14,7 @@ from eip_arbiter.decision.snapshot import Phase
 from eip_contract.report import NodeReport, ReportRejected
 
 from lab.embedded.cloud import EmbeddedAws
-from lab.embedded.eventbridge import Tampering
+from lab.embedded.tampering import Tampering
 
 Sent = tuple[float, NodeReport]
 """When a node sent a report, in seconds, and the report."""

@@ -201,12 +201,33 @@ def test_a_pattern_or_target_that_is_not_supported_is_refused(aws: EmbeddedAws) 
     events = aws.client("events")
     with pytest.raises(ClientError, match="InvalidEventPatternException"):
         events.put_rule(Name="r", EventPattern='{"source": [{"cidr": "10.0.0.0/8"}]}')
-    with pytest.raises(ClientError, match="ScheduleExpression is not supported"):
-        events.put_rule(Name="r", ScheduleExpression="rate(1 minute)")
-    with pytest.raises(ClientError, match="a target in sns is not supported"):
+    with pytest.raises(ClientError, match=r"the schedule cron\(0 \* \* \* \? \*\) is not supp"):
+        events.put_rule(Name="r", ScheduleExpression="cron(0 * * * ? *)")
+    with pytest.raises(ClientError, match="a target in kinesis is not supported"):
         events.put_targets(
-            Rule="r", Targets=[{"Id": "1", "Arn": "arn:aws:sns:eu-central-1:1:topic"}]
+            Rule="r", Targets=[{"Id": "1", "Arn": "arn:aws:kinesis:eu-central-1:1:stream/s"}]
         )
+
+
+def test_a_topic_gets_what_the_targets_template_makes_of_the_event(
+    aws: EmbeddedAws, source: str
+) -> None:
+    events, sns, sqs = (aws.client(service) for service in ("events", "sns", "sqs"))
+    topic = sns.create_topic(Name="people")["TopicArn"]
+    url = sqs.create_queue(QueueName="people")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+    events.put_rule(Name="people", EventPattern=json.dumps({"source": [source]}))
+    transformer = {
+        "InputPathsMap": {"a": "$.detail.a", "b": "$.detail.b.c", "none": "$.detail.b.none"},
+        "InputTemplate": '"a <a>, c <b>, none <none>."',
+    }
+    target = {"Id": "1", "Arn": topic, "InputTransformer": transformer}
+    events.put_targets(Rule="people", Targets=[target])
+    put(aws, source, {"a": 'say "x"', "b": {"c": [1]}}, EventBusName="default")
+    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+    events.remove_targets(Rule="people", Ids=["1"])
+    assert json.loads(message["Body"])["Message"] == '"a say \\"x\\", c [1], none ."'
 
 
 def test_a_pattern_can_be_tried_out(aws: EmbeddedAws) -> None:

@@ -28,7 +28,13 @@ def environment(resources: dict[str, Any], values: dict[str, int]) -> dict[str, 
     """A function's environment when the parameters have these values."""
     variables = resources["Arbitrate"]["Properties"]["Environment"]["Variables"]
     defaults = {name: declared.get("Default") for name, declared in DECLARED.items()}
-    known = {**defaults, **values, "AWS::StackName": "the-stack", "Table": "the-table"}
+    known = {
+        **defaults,
+        **values,
+        "AWS::StackName": "the-stack",
+        "Table": "the-table",
+        "Bus": "the-bus",
+    }
     return {
         name: str(known[value["Ref"]] if isinstance(value, dict) else value)
         for name, value in variables.items()
@@ -91,4 +97,5 @@ def test_all_values_outside_are_named_at_once(template_file: Path, tmp_path: Pat
 
 
 def test_a_deployed_function_has_what_its_settings_ask_for(resources: dict[str, Any]) -> None:
-    assert read_settings(environment(resources, {})).table_name == "the-table"
+    settings = read_settings(environment(resources, {}))
+    assert (settings.table_name, settings.bus_name) == ("the-table", "the-bus")

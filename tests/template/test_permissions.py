@@ -7,6 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eip_arbiter.announcing import (
+    ADDRESS_MOVED,
+    BLOCKED,
+    HOLDER_SILENT,
+    MOVE_FAILED,
+    NOT_READY,
+    SOURCE,
+    SPLIT_BRAIN,
+)
 from eip_contract.envelope import SOURCE_PREFIX, source_for
 from eip_contract.report import DETAIL_TYPE
 
@@ -44,9 +53,19 @@ def actions(found: list[Statement]) -> set[str]:
 
 def test_every_policy_is_read_here(resources: dict[str, Any]) -> None:
     owners = {logical_id for logical_id, _ in documents(resources)}
-    assert owners == {"ArbitrateRole", "OperateRole", "NodePolicy", "DeadLettersPolicy"}
+    assert owners == {
+        "ArbitrateRole",
+        "OperateRole",
+        "WatchRole",
+        "WidgetRole",
+        "NodePolicy",
+        "OperatorPolicy",
+        "DeadLettersPolicy",
+        "NoticesPolicy",
+    }
     roles = {i for i, r in resources.items() if r["Type"] == "AWS::IAM::Role"}
-    assert roles == {"ArbitrateRole", "OperateRole"}, "SAM made no role of its own"
+    own = {"ArbitrateRole", "OperateRole", "WatchRole", "WidgetRole"}
+    assert roles == own, "SAM made no role of its own"
     for role in roles:
         assert "ManagedPolicyArns" not in resources[role]["Properties"]
 
@@ -54,7 +73,7 @@ def test_every_policy_is_read_here(resources: dict[str, Any]) -> None:
 def test_every_function_has_a_role_of_its_own(resources: dict[str, Any]) -> None:
     functions = [r for r in resources.values() if r["Type"] == "AWS::Lambda::Function"]
     roles = [function["Properties"]["Role"]["Fn::GetAtt"][0] for function in functions]
-    assert sorted(roles) == ["ArbitrateRole", "OperateRole"]
+    assert sorted(roles) == ["ArbitrateRole", "OperateRole", "WatchRole", "WidgetRole"]
 
 
 def test_no_action_is_a_wildcard_and_nothing_is_but_allowed(resources: dict[str, Any]) -> None:
@@ -71,10 +90,10 @@ def test_only_the_two_describe_actions_are_for_any_resource(resources: dict[str,
     for statement in statements(resources):
         if not actions([statement]) & (DESCRIBE | MOVE):
             for resource in listed(statement["Resource"]):
-                assert list(resource) == ["Fn::GetAtt"], "one of the stack's own resources"
+                assert list(resource) in (["Fn::GetAtt"], ["Ref"]), "the stack's own resources"
 
 
-@pytest.mark.parametrize("role", ["ArbitrateRole", "OperateRole"])
+@pytest.mark.parametrize("role", ["ArbitrateRole", "OperateRole", "WatchRole"])
 def test_addresses_are_moved_only_where_everything_is_tagged(
     resources: dict[str, Any], role: str
 ) -> None:
@@ -90,9 +109,47 @@ def test_addresses_are_moved_only_where_everything_is_tagged(
 def test_functions_may_do_what_they_do_and_nothing_else(resources: dict[str, Any]) -> None:
     logs = {"logs:CreateLogStream", "logs:PutLogEvents"}
     table = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
-    common = logs | table | DESCRIBE | MOVE
-    assert actions(statements(resources, "OperateRole")) == common
+    common = logs | table | DESCRIBE | MOVE | {"events:PutEvents"}
+    # Neither registers anybody, so neither describes an instance.
+    looking = common - {"ec2:DescribeInstances"}
+    assert actions(statements(resources, "OperateRole")) == looking | {"dynamodb:Query"}
+    assert actions(statements(resources, "WatchRole")) == looking
     assert actions(statements(resources, "ArbitrateRole")) == common | {"sqs:SendMessage"}
+    # It shows what there is.
+    assert actions(statements(resources, "WidgetRole")) == logs | {
+        "dynamodb:GetItem",
+        "dynamodb:Query",
+    }
+
+
+def test_a_dry_run_of_the_watch_answers_for_the_arbiters_moves(resources: dict[str, Any]) -> None:
+    moving = [
+        [s for s in statements(resources, role) if actions([s]) & MOVE]
+        for role in ("ArbitrateRole", "WatchRole")
+    ]
+    assert moving[0] == moving[1] != []
+
+
+MOVES = {ADDRESS_MOVED, SPLIT_BRAIN, MOVE_FAILED, BLOCKED}
+
+
+@pytest.mark.parametrize(
+    ("role", "kinds"),
+    [
+        ("ArbitrateRole", MOVES),
+        ("OperateRole", MOVES),
+        ("WatchRole", MOVES | {HOLDER_SILENT, NOT_READY}),
+    ],
+)
+def test_the_arbiter_announces_under_its_own_name_only(
+    resources: dict[str, Any], role: str, kinds: set[str]
+) -> None:
+    (announce,) = [s for s in statements(resources, role) if s["Action"] == "events:PutEvents"]
+    assert announce["Resource"] == {"Fn::GetAtt": ["Bus", "Arn"]}
+    equal = announce["Condition"]["ForAllValues:StringEquals"]
+    assert equal["events:source"] == SOURCE
+    assert set(equal["events:detail-type"]) == kinds
+    assert announce["Condition"]["Null"] == dict.fromkeys(equal, "false")
 
 
 class TestNodePolicy:
@@ -140,12 +197,29 @@ def test_only_eventbridge_of_this_account_may_write_to_the_dead_letter_queue(
     assert statement["Condition"] == condition
 
 
-def test_only_the_two_rules_may_invoke_a_function(resources: dict[str, Any]) -> None:
+def test_only_alarms_and_rules_of_this_account_may_publish_notices(
+    resources: dict[str, Any],
+) -> None:
+    (statement,) = statements(resources, "NoticesPolicy")
+    assert statement["Principal"] == {
+        "Service": ["events.amazonaws.com", "cloudwatch.amazonaws.com"]
+    }
+    assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": "Notices"})
+    condition = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert statement["Condition"] == condition
+
+
+def test_only_rules_may_invoke_a_function_each_its_own_target(resources: dict[str, Any]) -> None:
     permissions = [
         r["Properties"] for r in resources.values() if r["Type"] == "AWS::Lambda::Permission"
     ]
-    rules = {i for i, r in resources.items() if r["Type"] == "AWS::Events::Rule"}
-    assert {p["SourceArn"]["Fn::GetAtt"][0] for p in permissions} == rules
-    for permission in permissions:
-        assert permission["Principal"] == "events.amazonaws.com"
-        assert permission["FunctionName"] == {"Ref": "Arbitrate"}
+    targets = {
+        (logical_id, target["Arn"]["Fn::GetAtt"][0])
+        for logical_id, resource in resources.items()
+        if resource["Type"] == "AWS::Events::Rule"
+        for target in resource["Properties"]["Targets"]
+        if "Fn::GetAtt" in target["Arn"]
+    }
+    allowed = {(p["SourceArn"]["Fn::GetAtt"][0], p["FunctionName"]["Ref"]) for p in permissions}
+    assert allowed == targets
+    assert {p["Principal"] for p in permissions} == {"events.amazonaws.com"}

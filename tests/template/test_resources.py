@@ -15,7 +15,7 @@ from eip_contract.report import DETAIL_TYPE
 from lab.embedded import patterns
 
 EVENTS = Path(__file__).parents[2] / "events"
-FUNCTIONS = ("Arbitrate", "Operate")
+FUNCTIONS = ("Arbitrate", "Operate", "Watch", "Widget")
 
 
 def properties(resources: dict[str, Any], logical_id: str) -> dict[str, Any]:
@@ -57,19 +57,29 @@ class TestFunctions:
         group = properties(resources, logging["LogGroup"]["Ref"])
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
-    def test_knows_its_own_timeout(self, resources: dict[str, Any], logical_id: str) -> None:
+    def test_knows_the_timeout_of_what_moves_for_a_report_or_an_order(
+        self, resources: dict[str, Any], logical_id: str
+    ) -> None:
         function = properties(resources, logical_id)
         variables = function["Environment"]["Variables"]
-        assert str(function["Timeout"]) == variables["FUNCTION_TIMEOUT_SECONDS"]
+        if logical_id == "Watch":
+            assert function["Timeout"] < 60, "one look ends before the next one begins"
+        else:
+            assert str(function["Timeout"]) == variables["FUNCTION_TIMEOUT_SECONDS"]
 
 
 def test_an_old_event_is_not_worth_a_retry(resources: dict[str, Any]) -> None:
-    (config,) = [
-        r["Properties"] for r in resources.values() if r["Type"] == "AWS::Lambda::EventInvokeConfig"
-    ]
-    assert config["FunctionName"] == {"Ref": "Arbitrate"}
-    assert config["MaximumEventAgeInSeconds"] == 60
-    destination = config["DestinationConfig"]["OnFailure"]["Destination"]
+    configs = {
+        resource["Properties"]["FunctionName"]["Ref"]: resource["Properties"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::Lambda::EventInvokeConfig"
+    }
+    assert configs.keys() == {"Arbitrate", "Watch"}
+    for config in configs.values():
+        assert (config["MaximumEventAgeInSeconds"], config["MaximumRetryAttempts"]) == (60, 0)
+    # What the watch missed, it sees a minute later.
+    assert configs["Watch"]["DestinationConfig"] == {}
+    destination = configs["Arbitrate"]["DestinationConfig"]["OnFailure"]["Destination"]
     assert destination == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
 
 
@@ -79,7 +89,7 @@ def rule_for(resources: dict[str, Any], source: str) -> dict[str, Any]:
         r["Properties"]
         for r in resources.values()
         if r["Type"] == "AWS::Events::Rule"
-        and source in json.dumps(r["Properties"]["EventPattern"]["source"])
+        and source in json.dumps(r["Properties"].get("EventPattern", {}).get("source"))
     ]
     assert isinstance(rule, dict)
     return rule
@@ -145,9 +155,17 @@ def test_the_rule_takes_instances_that_go_only(
     assert patterns.matches(pattern, event) is taken
 
 
+GAUGES = {"NotReady"}
+"""The metrics that the watch writes each minute."""
+
+
 def written(capsys: pytest.CaptureFixture[str], metric: str) -> list[dict[str, Any]]:
-    """The embedded metrics that the shipped telemetry writes for one count."""
-    PowertoolsTelemetry("the-stack").count(metric, "web")
+    """The embedded metrics that the shipped telemetry writes at once."""
+    telemetry = PowertoolsTelemetry("the-stack")
+    if metric in GAUGES:
+        telemetry.gauge(metric, 1)
+    else:
+        telemetry.count(metric, "web")
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -157,10 +175,25 @@ def alarms(resources: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+AWS_METRICS = {("AWS/Lambda", "Errors"), ("AWS/SQS", "ApproximateNumberOfMessagesVisible")}
+"""Those that alarms watch and that AWS writes by itself."""
+
+
+def is_of_aws(alarm: dict[str, Any]) -> bool:
+    return (str(alarm["Namespace"]), alarm["MetricName"]) in AWS_METRICS
+
+
+def own_alarms(resources: dict[str, Any]) -> list[dict[str, Any]]:
+    """The alarms on metrics that the functions write."""
+    return [a for a in alarms(resources) if not is_of_aws(a)]
+
+
 def test_every_alarm_watches_a_metric_that_is_written(
     resources: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for alarm in alarms(resources):
+    found = own_alarms(resources)
+    assert {alarm["MetricName"] for alarm in found} == ALARMING | GAUGES
+    for alarm in found:
         namespace = alarm["Namespace"]["Fn::Sub"].replace("${AWS::StackName}", "the-stack")
         names = [dimension["Name"] for dimension in alarm["Dimensions"]]
         matching = [
@@ -172,10 +205,52 @@ def test_every_alarm_watches_a_metric_that_is_written(
             and metric[names[0]] == "the-stack"
         ]
         assert alarm["Dimensions"] == [{"Name": "Stack", "Value": {"Ref": "AWS::StackName"}}]
-        assert alarm["MetricName"] in ALARMING
         assert len(matching) == 1
-        # No data is the calm state: the metric is written on events only.
-        assert alarm["TreatMissingData"] == "notBreaching"
+        # No data is the calm state of a metric that is written on events only.
+        gauge = alarm["MetricName"] in GAUGES
+        assert alarm["TreatMissingData"] == ("breaching" if gauge else "notBreaching")
+
+
+def test_every_alarm_tells_people_and_says_what_to_do(resources: dict[str, Any]) -> None:
+    for alarm in alarms(resources):
+        assert alarm["AlarmActions"] == [{"Ref": "Notices"}]
+        assert len(alarm["AlarmDescription"].split()) >= 20
+        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+        assert alarm["Threshold"] == 0
+
+
+def test_an_alarm_on_awss_own_metric_is_about_a_resource_of_the_stack(
+    resources: dict[str, Any],
+) -> None:
+    others = [a for a in alarms(resources) if is_of_aws(a)]
+    assert len(others) >= 2
+    for alarm in others:
+        (value,) = [dimension["Value"] for dimension in alarm["Dimensions"]]
+        target = value.get("Ref") or value["Fn::GetAtt"][0]
+        kind = {"AWS/Lambda": "AWS::Lambda::Function", "AWS/SQS": "AWS::SQS::Queue"}
+        assert resources[target]["Type"] == kind[alarm["Namespace"]]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((EVENTS / "announced").glob("*.json")), ids=lambda path: path.stem
+)
+def test_every_announcement_goes_to_people_and_none_to_a_function(
+    resources: dict[str, Any], path: Path
+) -> None:
+    event = sample(path)
+    announced = properties(resources, "AnnouncedRule")
+    assert announced["EventBusName"] == {"Ref": "Bus"}
+    assert [target["Arn"] for target in announced["Targets"]] == [{"Ref": "Notices"}]
+    assert patterns.matches(announced["EventPattern"], event)
+    # An announcement that came back as a report would be a circle.
+    assert not patterns.matches(rule_for(resources, "eip-arbiter.node/")["EventPattern"], event)
+
+
+def test_a_report_is_no_announcement(resources: dict[str, Any]) -> None:
+    pattern = properties(resources, "AnnouncedRule")["EventPattern"]
+    assert not patterns.matches(
+        pattern, sample(EVENTS / "accepted" / "heartbeat-of-the-holder.json")
+    )
 
 
 def test_the_dashboard_searches_for_metrics_that_are_written(

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from eip_contract.report import NodeReport, ReportRejected
 
+from eip_arbiter import announcing
+from eip_arbiter.announcing import Announcer, Silent
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
 from eip_arbiter.decision.policy import Policy
@@ -45,6 +47,7 @@ class Arbiter:
     telemetry: Telemetry
     policy: Policy
     clock: Callable[[], int]
+    announcer: Announcer = field(default_factory=Silent)
 
     def on_report(self, report: NodeReport) -> None:
         """Takes in a node's report and does what follows from it.
@@ -92,10 +95,16 @@ class Arbiter:
         return self.on_snapshot(outcome.snapshot)
 
     def on_snapshot(self, snapshot: Snapshot) -> Snapshot:
-        """Decides every address of the cluster; returns the newest snapshot it has."""
-        for resource in snapshot.addresses:
-            decision = decide(snapshot, resource, self.policy, self.clock())
-            snapshot = self._carry_out(snapshot, resource, decision)
+        """Decides every address of the cluster; returns the newest snapshot it has.
+
+        What is to be announced is sent at the end, when no address waits for it any more.
+        """
+        try:
+            for resource in snapshot.addresses:
+                decision = decide(snapshot, resource, self.policy, self.clock())
+                snapshot = self._carry_out(snapshot, resource, decision)
+        finally:
+            self.announcer.send()
         return snapshot
 
     def _carry_out(self, snapshot: Snapshot, resource: str, decision: Decision) -> Snapshot:
@@ -103,6 +112,12 @@ class Arbiter:
         if isinstance(decision, Keep):
             if not decision.calm:
                 self.telemetry.kept(decision.rule, decision.sentence, **_fields(snapshot, address))
+            if decision.rule == "R040":
+                self.announcer.announce(
+                    announcing.blocked(
+                        snapshot, address, decision.rule, decision.sentence, self.clock()
+                    )
+                )
             return snapshot
         return self._commit(snapshot, address, decision)
 
@@ -123,6 +138,11 @@ class Arbiter:
             return self._move(outcome.snapshot, address.resource, change.sentence, look=look)
         if change.refusal and change.refusal != address.refusal:
             self.telemetry.count("SplitBrain", snapshot.cluster_id)
+            self.announcer.announce(
+                announcing.split_brain(
+                    outcome.snapshot, after, change.rule, change.sentence, self.clock()
+                )
+            )
         self._tell_history(
             outcome.snapshot,
             after,
@@ -140,11 +160,14 @@ class Arbiter:
         try:
             placed = self._place(snapshot, address, look=look)
         except MoveFailedError as error:
-            self.telemetry.count("MoveFailed", snapshot.cluster_id)
-            self.telemetry.failed(
+            failure = (
                 f"{address.public_ip} ({resource}) was not moved under term {address.term}: "
-                f"{error}; it stays moving and is resumed by R031",
-                **fields,
+                f"{error}; it stays moving and is resumed by R031"
+            )
+            self.telemetry.count("MoveFailed", snapshot.cluster_id)
+            self.telemetry.failed(failure, **fields)
+            self.announcer.announce(
+                announcing.move_failed(snapshot, address, error.code, failure, self.clock())
             )
             return snapshot
         # Before the settlement: if this invocation dies in between, the resumed move writes it.
@@ -171,6 +194,9 @@ class Arbiter:
         self.telemetry.count("MoveTime", snapshot.cluster_id, self.clock() - started_ms)
         self.telemetry.decided(
             address.rule, f"settled: {_where(snapshot, settled)}", **_fields(snapshot, settled)
+        )
+        self.announcer.announce(
+            announcing.address_moved(outcome.snapshot, address, address.interface_id, sentence)
         )
         return outcome.snapshot
 

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from eip_arbiter.announcing import Silent
 from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.board import Board
+from eip_arbiter.dynamodb_history import DynamoDbHistory
 from eip_arbiter.dynamodb_store import DynamoDbStore
-from eip_arbiter.ec2_address import Ec2Addresses, Ec2Inventory
-from eip_arbiter.settings import read_settings
-from eip_arbiter.telemetry import Telemetry, now_ms
+from eip_arbiter.dynamodb_watch import DynamoDbMemory
+from eip_arbiter.ec2_address import Ec2Addresses, Ec2Inventory, Ec2Preflight
+from eip_arbiter.eventbridge_announcer import EventBridgeAnnouncer
+from eip_arbiter.inspecting import Inspection
+from eip_arbiter.settings import SettingsError, read_settings
+from eip_arbiter.telemetry import PowertoolsTelemetry, Telemetry, now_ms
+from eip_arbiter.watching import Watch
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_events import EventBridgeClient
 
 
 def assemble(
@@ -22,8 +30,9 @@ def assemble(
     dynamodb: DynamoDBClient,
     ec2: EC2Client,
     telemetry: Telemetry,
+    events: EventBridgeClient | None = None,
 ) -> Arbiter:
-    """The arbiter that a function's environment describes.
+    """The arbiter that a function's environment describes; without `events` it announces nothing.
 
     Raises:
         SettingsError: with every problem of the environment in one message.
@@ -36,4 +45,64 @@ def assemble(
         telemetry=telemetry,
         policy=settings.policy,
         clock=now_ms,
+        announcer=EventBridgeAnnouncer(events, settings.bus_name, telemetry)
+        if events
+        else Silent(),
+    )
+
+
+def assemble_inspection(
+    environment: Mapping[str, str], arbiter: Arbiter, *, dynamodb: DynamoDBClient, ec2: EC2Client
+) -> Inspection:
+    """The verbs that only look, beside the arbiter that `assemble` made of the same environment."""
+    table_name = read_settings(environment).table_name
+    return Inspection(
+        arbiter=arbiter,
+        history=DynamoDbHistory(dynamodb, table_name),
+        memory=DynamoDbMemory(dynamodb, table_name),
+        preflight=Ec2Preflight(ec2),
+    )
+
+
+def assemble_watch(
+    environment: Mapping[str, str],
+    *,
+    dynamodb: DynamoDBClient,
+    ec2: EC2Client,
+    events: EventBridgeClient,
+    telemetry: PowertoolsTelemetry,
+) -> Watch:
+    """The watch that a function's environment describes.
+
+    Raises:
+        SettingsError: with every problem of the environment in one message.
+    """
+    table_name = read_settings(environment).table_name
+    return Watch(
+        arbiter=assemble(
+            environment, dynamodb=dynamodb, ec2=ec2, events=events, telemetry=telemetry
+        ),
+        preflight=Ec2Preflight(ec2),
+        memory=DynamoDbMemory(dynamodb, table_name),
+        gauge=telemetry.gauge,
+    )
+
+
+def assemble_board(environment: Mapping[str, str], *, dynamodb: DynamoDBClient) -> Board:
+    """What the dashboard's widget shows, as a function's environment describes it.
+
+    Raises:
+        SettingsError: with every problem of the environment in one message.
+    """
+    settings = read_settings(environment)
+    operate_arn = environment.get("OPERATE_ARN", "")
+    if not operate_arn:
+        raise SettingsError("the settings do not hold: OPERATE_ARN is not set")
+    return Board(
+        store=DynamoDbStore(dynamodb, settings.table_name),
+        memory=DynamoDbMemory(dynamodb, settings.table_name),
+        history=DynamoDbHistory(dynamodb, settings.table_name),
+        policy=settings.policy,
+        clock=now_ms,
+        operate_arn=operate_arn,
     )

@@ -66,14 +66,7 @@ class Ec2Addresses:
             answer = self._client.describe_addresses(AllocationIds=[allocation_id])
         except (ClientError, BotoCoreError) as error:
             raise _failed(error) from error
-        found = answer["Addresses"][0]
-        if not found.get("AssociationId"):
-            return None
-        return Association(
-            association_id=found["AssociationId"],
-            interface_id=found.get("NetworkInterfaceId", ""),
-            private_ip=found.get("PrivateIpAddress", ""),
-        )
+        return _association(answer["Addresses"][0])
 
 
 class Ec2Inventory:
@@ -113,6 +106,40 @@ class Ec2Inventory:
         return tuple(_address(found) for found in answer["Addresses"])
 
 
+class Ec2Preflight:
+    """Implements `watching.Preflight`. EC2's errors about a description are raised as they are."""
+
+    def __init__(self, client: EC2Client) -> None:
+        self._client = client
+
+    def tagged(self) -> dict[str, dict[str, Association | None]]:
+        """One DescribeAddresses for all clusters of the region."""
+        answer = self._client.describe_addresses(
+            Filters=[{"Name": "tag-key", "Values": [TAG_CLUSTER]}]
+        )
+        places: dict[str, dict[str, Association | None]] = {}
+        for found in answer["Addresses"]:
+            cluster_id = _tags(found.get("Tags", []))[TAG_CLUSTER]
+            places.setdefault(cluster_id, {})[found["AllocationId"]] = _association(found)
+        return places
+
+    def refusal(self, allocation_id: str, interface_id: str, private_ip: str) -> str | None:
+        """One AssociateAddress with DryRun, which always ends in an error; gives its code."""
+        try:
+            self._client.associate_address(
+                AllocationId=allocation_id,
+                NetworkInterfaceId=interface_id,
+                PrivateIpAddress=private_ip,
+                AllowReassociation=True,
+                DryRun=True,
+            )
+        except (ClientError, BotoCoreError) as error:
+            # The code alone: EC2's text differs each time, and what lasts must look the same.
+            code = _failed(error).code
+            return None if code == "DryRunOperation" else code
+        raise AssertionError("a dry run was carried out")
+
+
 def _address(found: AddressTypeDef) -> Address:
     tags = _tags(found.get("Tags", []))
     return Address(
@@ -122,6 +149,16 @@ def _address(found: AddressTypeDef) -> Address:
         private_ip_index=_whole(tags.get(TAG_PRIVATE_IP_INDEX)),
         association_id=found.get("AssociationId") or None,
         interface_id=found.get("NetworkInterfaceId") or None,
+    )
+
+
+def _association(found: AddressTypeDef) -> Association | None:
+    if not found.get("AssociationId"):
+        return None
+    return Association(
+        association_id=found["AssociationId"],
+        interface_id=found.get("NetworkInterfaceId", ""),
+        private_ip=found.get("PrivateIpAddress", ""),
     )
 
 

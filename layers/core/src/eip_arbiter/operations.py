@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from eip_contract.fields import NAME, Problems
@@ -38,27 +39,34 @@ class OrderRequest:
     holder: str
     force: bool
     request_id: str
+    dry_run: bool
 
 
-def operate(arbiter: Arbiter, payload: Any, invocation_id: str) -> dict[str, Any]:
-    """Carries out one verb and answers it.
+Verb = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def operate(
+    arbiter: Arbiter, payload: Any, invocation_id: str, further: Mapping[str, Verb] | None = None
+) -> dict[str, Any]:
+    """Carries out one verb and answers it; `further` are verbs beside those of this module.
 
     Raises:
         RefusedError: for an unknown verb, a malformed request, or one that is not to be carried
             out.
     """
-    verbs: dict[str, Callable[[], dict[str, Any]]] = {
-        "status": lambda: status(arbiter, payload),
-        "failover": lambda: order(arbiter, payload, invocation_id, OrderKind.FAILOVER),
-        "switchover": lambda: order(arbiter, payload, invocation_id, OrderKind.SWITCHOVER),
-        "pause": lambda: pause(arbiter, payload),
-        "resume": lambda: resume(arbiter, payload),
-        "acknowledge": lambda: acknowledge(arbiter, payload),
+    verbs: dict[str, Verb] = {
+        "status": lambda payload: status(arbiter, payload),
+        "failover": lambda payload: order(arbiter, payload, invocation_id, OrderKind.FAILOVER),
+        "switchover": lambda payload: order(arbiter, payload, invocation_id, OrderKind.SWITCHOVER),
+        "pause": lambda payload: pause(arbiter, payload),
+        "resume": lambda payload: resume(arbiter, payload),
+        "acknowledge": lambda payload: acknowledge(arbiter, payload),
+        **(further or {}),
     }
     verb = payload.get("verb") if isinstance(payload, dict) else None
     if not isinstance(verb, str) or verb not in verbs:
         raise RefusedError(f"the verb is none of {', '.join(sorted(verbs))}")
-    return verbs[verb]()
+    return verbs[verb](payload)
 
 
 def status(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,6 +116,8 @@ def order(
             _refuse_switchover(snapshot, address, request.holder, target, unfit)
         elif unfit and not request.force:
             raise RefusedError(f"{target.name} {unfit}; `force` would send the address there")
+        if request.dry_run:
+            return _rehearsed(snapshot, address, target, kind)
         standing_order = Order(
             kind=kind,
             id=request.request_id,
@@ -133,6 +143,24 @@ def order(
     }
 
 
+def _rehearsed(
+    snapshot: Snapshot, address: Address, target: Node, kind: OrderKind
+) -> dict[str, Any]:
+    """What an order that would be accepted would do."""
+    it, term = f"{address.public_ip} ({address.resource})", address.term + 1
+    switchover = f"Pacemaker would be asked to move {address.resource} to {target.name}, and "
+    return {
+        "outcome": "would move",
+        "from": snapshot.nodes[address.holder].name if address.holder else None,
+        "to": target.name,
+        "term": term,
+        "rule": "R020" if kind is OrderKind.FAILOVER else "R061",
+        "sentence": (switchover if kind is OrderKind.SWITCHOVER else "")
+        + f"{target.name} would get {it} under term {term}; "
+        "nothing was done (`doctor` asks EC2 as well)",
+    }
+
+
 def _refuse_switchover(
     snapshot: Snapshot, address: Address, named: str, target: Node, unfit: str | None
 ) -> None:
@@ -153,18 +181,39 @@ def _refuse_switchover(
 
 
 def pause(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Grants nothing for so many `minutes` but by order; a move that was granted goes on."""
-    problems = Problems()
+    """Grants nothing for so many `minutes`, or `until` a time, but by order.
+
+    A move that was granted goes on.
+    """
+    problems, now = Problems(), arbiter.clock()
     cluster = problems.text("cluster", payload.get("cluster"), NAME)
-    minutes = problems.whole("minutes", payload.get("minutes"), 1, LONGEST_PAUSE_MINUTES)
+    if "until" in payload and "minutes" not in payload:
+        until_ms = _until(problems, payload["until"], now)
+    else:
+        minutes = problems.whole("minutes", payload.get("minutes"), 1, LONGEST_PAUSE_MINUTES)
+        until_ms = now + minutes * 60_000
+    if {"until", "minutes"} <= payload.keys():
+        problems.add("until", "is given beside minutes, and only one can say when the pause ends")
     _refuse(problems)
-    until_ms = arbiter.clock() + minutes * 60_000
     _unless_lost(arbiter.store.pause(_read(arbiter, cluster), until_ms))
+    minutes = -(-(until_ms - now) // 60_000)
     return {
         "outcome": "paused",
         "until_ms": until_ms,
         "sentence": f"{cluster} is paused for {minutes} min: nothing moves but by order",
     }
+
+
+def _until(problems: Problems, value: Any, now_ms: int) -> int:
+    """A time with its zone, `2026-11-22T23:00:00Z`, in milliseconds; it must be ahead."""
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        at = None
+    until_ms = int(at.timestamp() * 1000) if at and at.tzinfo else now_ms
+    if not now_ms < until_ms <= now_ms + LONGEST_PAUSE_MINUTES * 60_000:
+        problems.add("until", "is no time with its zone within the next seven days")
+    return until_ms
 
 
 def resume(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,6 +276,7 @@ def _order_request(kind: OrderKind, payload: Mapping[str, Any], invocation_id: s
         target=problems.text("target", payload.get("target"), NAME),
         force=not switchover and problems.flag("force", payload.get("force", False)),
         request_id=problems.text("request_id", payload.get("request_id", invocation_id), NAME),
+        dry_run=problems.flag("dry_run", payload.get("dry_run", False)),
     )
     _refuse(problems)
     return request

@@ -27,6 +27,7 @@ DYNAMODB_CONFIG = Config(
     read_timeout=1,
     retries={"mode": "standard", "total_max_attempts": 2},
 )
+EVENTS_CONFIG = DYNAMODB_CONFIG
 
 _SECONDS = {
     "ANSWER_SECONDS": "answer_ms",
@@ -48,6 +49,7 @@ class Settings:
     """What a function is deployed with."""
 
     table_name: str
+    bus_name: str
     policy: Policy
 
 
@@ -58,9 +60,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         SettingsError: with all problems in one message.
     """
     problems = []
-    table_name = environment.get("TABLE_NAME", "")
+    table_name, bus_name = (environment.get(name, "") for name in ("TABLE_NAME", "BUS_NAME"))
     if not table_name:
         problems.append("TABLE_NAME is not set")
+    if not bus_name:
+        problems.append("BUS_NAME is not set")
     times = {}
     for name, field in _SECONDS.items():
         raw = environment.get(name, "")
@@ -77,4 +81,4 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     problems += policy.problems()
     if problems:
         raise SettingsError("the settings do not hold: " + "; ".join(problems))
-    return Settings(table_name, policy)
+    return Settings(table_name, bus_name, policy)

@@ -38,7 +38,7 @@ class Telemetry(Protocol):
         ...
 
 
-ALARMING = frozenset({"MoveFailed", "SplitBrain"})
+ALARMING = frozenset({"MoveFailed", "SplitBrain", "EventsLost", "HolderSilent"})
 """Metrics that an alarm watches: an alarm cannot search over clusters, so they count twice."""
 
 
@@ -64,6 +64,10 @@ class PowertoolsTelemetry:
         self._write(metric, value, "Cluster", cluster_id)
         if metric in ALARMING:
             self._write(metric, value, "Stack", self._stack)
+
+    def gauge(self, metric: str, value: float) -> None:
+        """One embedded metric of the stack: a state, not an event, so it has data all the time."""
+        self._write(metric, value, "Stack", self._stack)
 
     def rejected(self, reason: str, sentence: str, **fields: Any) -> None:
         """One line at WARNING; counted by reason only, since a forged name must not be counted."""

@@ -1,0 +1,66 @@
+"""What the watch remembers, in the state's table: `cluster#<id>`/`watch` and `watch`/`clusters`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eip_contract import state_item as key
+
+from eip_arbiter.watching import Seen, Unready
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+WATCH_SORT_KEY = "watch"
+_CLUSTERS = {"pk": "watch", "sk": "clusters"}
+
+
+class DynamoDbMemory:
+    """Implements `watching.Memory`. Only the watch writes here, so no write is conditional."""
+
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+        self._client = client
+        self._table = table_name
+
+    def clusters(self) -> frozenset[str]:
+        """One GetItem."""
+        return frozenset(self._get(_CLUSTERS).get("ids", ()))
+
+    def keep_clusters(self, cluster_ids: frozenset[str]) -> None:
+        """One PutItem; made only when there is a new cluster."""
+        self._put({**_CLUSTERS, "ids": sorted(cluster_ids)})
+
+    def seen(self, cluster_id: str) -> Seen:
+        """One GetItem."""
+        item = self._get(_key(cluster_id))
+        return Seen(
+            silent_since_ms=item.get("silent", {}),
+            unready={
+                resource: Unready(since_ms, told, tuple(problems))
+                for resource, (since_ms, told, problems) in item.get("unready", {}).items()
+            },
+        )
+
+    def keep_seen(self, cluster_id: str, seen: Seen) -> None:
+        """One PutItem; made only when something began or ended."""
+        unready = {
+            resource: [found.since_ms, found.told, list(found.problems)]
+            for resource, found in seen.unready.items()
+        }
+        self._put({**_key(cluster_id), "silent": dict(seen.silent_since_ms), "unready": unready})
+
+    def _get(self, item_key: dict[str, str]) -> dict[str, Any]:
+        answer = self._client.get_item(
+            TableName=self._table,
+            Key={name: {"S": value} for name, value in item_key.items()},
+            ConsistentRead=True,
+        )
+        return {name: key.from_attribute(value) for name, value in answer.get("Item", {}).items()}
+
+    def _put(self, item: dict[str, Any]) -> None:
+        attributes = {name: key.to_attribute(value) for name, value in item.items()}
+        self._client.put_item(TableName=self._table, Item=attributes)
+
+
+def _key(cluster_id: str) -> dict[str, str]:
+    return {"pk": key.cluster_partition_key(cluster_id), "sk": WATCH_SORT_KEY}

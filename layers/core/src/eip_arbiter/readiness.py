@@ -1,0 +1,55 @@
+"""Whether a failover of an address would work now, as far as the state can tell: reasons in words.
+
+Pure, like the rules it asks. What only EC2 can tell comes from the watch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eip_arbiter.decision.case import Case
+from eip_arbiter.decision.snapshot import Node, Phase
+
+
+def standbys(case: Case) -> tuple[Node, ...]:
+    """The nodes that could take the address over: all but the holder."""
+    nodes = case.snapshot.nodes.values()
+    return tuple(node for node in nodes if node.instance_id != case.address.holder)
+
+
+def obstacles(case: Case) -> tuple[str, ...]:
+    """What holds back a failover of the address to whichever node."""
+    address, found = case.address, []
+    if case.now_ms < case.snapshot.paused_until_ms:
+        found.append(f"{case.snapshot.cluster_id} is paused")
+    if address.phase is Phase.MOVING and case.now_ms >= address.deadline_ms:
+        found.append(f"the move of {address.public_ip} under term {address.term} is stuck")
+    if address.order is not None:
+        found.append(f"order {address.order.id} pins it to {case.name(address.order.target)}")
+    if case.moves_in_window >= case.policy.brake_moves:
+        found.append("the flap brake is on (`acknowledge` takes it off)")
+    if not standbys(case):
+        found.append("the cluster has no other node")
+    return tuple(found)
+
+
+def unfit(case: Case, node: Node) -> str | None:
+    """Why this node could not take the address over, or None."""
+    why = case.unfit(node)
+    if why is None and case.address.private_ip_index >= len(node.private_ips):
+        why = f"has no private address number {case.address.private_ip_index}"
+    return f"{node.name} {why}" if why else None
+
+
+def problems(case: Case, refusals: Mapping[str, str]) -> tuple[str, ...]:
+    """Why a failover would not work now; empty if at least one standby could take over.
+
+    Args:
+        case: the address at one instant.
+        refusals: by instance id, why EC2 would refuse to associate the address there.
+    """
+    held_back = obstacles(case)
+    reasons = [unfit(case, node) or refusals.get(node.instance_id) for node in standbys(case)]
+    if held_back or all(reasons):
+        return (*held_back, *(reason for reason in reasons if reason))
+    return ()

@@ -1,0 +1,185 @@
+"""What is looked at each minute: readiness, silence, drift, and moves that nobody carries on.
+
+A report drives the arbiter; where none comes, this does. It tells of a condition when it begins, so
+it remembers what it saw of each cluster the last time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from eip_arbiter import announcing, readiness
+from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.decision.case import Case
+from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
+from eip_arbiter.ports import Association
+
+CLUSTERS_PER_RUN = 150
+"""More take turns: a dry run is counted by EC2's request limit as the call itself is."""
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Unready:
+    """Since when a failover would not work, why, and whether that was told."""
+
+    since_ms: int
+    told: bool
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the last look at a cluster found, by resource; silence as when it began."""
+
+    silent_since_ms: Mapping[str, int] = field(default_factory=dict)
+    unready: Mapping[str, Unready] = field(default_factory=dict)
+
+
+class Memory(Protocol):
+    """What the watch remembers from one minute to the next."""
+
+    def clusters(self) -> frozenset[str]:
+        """The clusters that were looked at before."""
+        ...
+
+    def keep_clusters(self, cluster_ids: frozenset[str]) -> None:
+        """Remembers which clusters there are, even after their tags are gone."""
+        ...
+
+    def seen(self, cluster_id: str) -> Seen:
+        """What the last look at the cluster found."""
+        ...
+
+    def keep_seen(self, cluster_id: str, seen: Seen) -> None:
+        """Remembers what a look found."""
+        ...
+
+
+class Preflight(Protocol):
+    """What EC2 says without changing anything."""
+
+    def tagged(self) -> Mapping[str, Mapping[str, Association | None]]:
+        """Where the tagged addresses are: by cluster id and allocation id, None for nowhere."""
+        ...
+
+    def refusal(self, allocation_id: str, interface_id: str, private_ip: str) -> str | None:
+        """Why EC2 would refuse to associate the address there, or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Watch:
+    """One run looks at every cluster, or at as many as one run may; `gauge` writes a metric."""
+
+    arbiter: Arbiter
+    preflight: Preflight
+    memory: Memory
+    gauge: Callable[[str, float], None]
+
+    def run(self) -> dict[str, int]:
+        """Carries on what no report carries on, and looks; returns how many it looked at."""
+        tagged = self.preflight.tagged()
+        known = self.memory.clusters()
+        looked, unready = set[str](), 0
+        for cluster_id in _in_turn(known | tagged.keys(), self.arbiter.clock()):
+            snapshot = self.arbiter.store.read(cluster_id)
+            if snapshot is None:
+                continue  # another stack's cluster, or none of its nodes has reported yet
+            snapshot = self.arbiter.on_snapshot(snapshot)
+            unready += self._look(snapshot, tagged.get(cluster_id, {}))
+            looked.add(cluster_id)
+        self.arbiter.announcer.send()
+        if not looked <= known:
+            self.memory.keep_clusters(known | looked)
+        self.gauge("NotReady", unready)
+        return {"clusters": len(looked), "not_ready": unready}
+
+    def _look(self, snapshot: Snapshot, tagged: Mapping[str, Association | None]) -> int:
+        """Tells what began at the cluster's addresses; returns how many are not ready."""
+        before = self.memory.seen(snapshot.cluster_id)
+        silent, unready = {}, {}
+        for resource, address in snapshot.addresses.items():
+            case = Case(snapshot, address, self.arbiter.policy, self.arbiter.clock())
+            if case.holder and not case.is_fresh(case.holder):
+                silent[resource] = self._silent(case, before.silent_since_ms.get(resource))
+            found = (*drift(case, tagged), *readiness.problems(case, self._refusals(case)))
+            if found:
+                unready[resource] = self._unready(case, found, before.unready.get(resource))
+            elif resource in before.unready:
+                ready = f"a failover of {_it(address)} would work again"
+                self.arbiter.telemetry.decided("ready", ready, cluster=snapshot.cluster_id)
+        seen = Seen(silent, unready)
+        if seen != before:
+            self.memory.keep_seen(snapshot.cluster_id, seen)
+        return len(unready)
+
+    def _refusals(self, case: Case) -> dict[str, str]:
+        """By instance id, why EC2 would refuse; asked of the standbys that are fit otherwise."""
+        address, found = case.address, {}
+        for node in readiness.standbys(case):
+            if readiness.unfit(case, node):
+                continue
+            private_ip = node.private_ips[address.private_ip_index]
+            refusal = self.preflight.refusal(address.allocation_id, node.interface_id, private_ip)
+            if refusal:
+                found[node.instance_id] = f"EC2 would not associate it with {node.name}: {refusal}"
+        return found
+
+    def _silent(self, case: Case, since_ms: int | None) -> int:
+        """Counts the holder's silence, tells when it begins; returns since when it lasts."""
+        snapshot, address, now = case.snapshot, case.address, case.now_ms
+        self.arbiter.telemetry.count("HolderSilent", snapshot.cluster_id)
+        if since_ms is not None:
+            return since_ms
+        claimed = case.claimant
+        sentence = (
+            f"{case.name(address.holder)} holds {_it(address)} and has not reported in time; "
+            + (f"{claimed.name} claims it" if claimed else "no other node claims it, so it stays")
+        )
+        self.arbiter.telemetry.decided("silent", sentence, cluster=snapshot.cluster_id)
+        self.arbiter.announcer.announce(
+            announcing.holder_silent(snapshot, address, sentence, now, case.holder_silent_ms)
+        )
+        return now
+
+    def _unready(self, case: Case, found: tuple[str, ...], before: Unready | None) -> Unready:
+        """Tells at the second look in a row: a failover under way is over by then."""
+        if before is None:
+            return Unready(case.now_ms, told=False, problems=found)
+        if not before.told:
+            snapshot, address = case.snapshot, case.address
+            sentence = f"a failover of {_it(address)} would not work now: {'; '.join(found)}"
+            self.arbiter.telemetry.decided("not ready", sentence, cluster=snapshot.cluster_id)
+            self.arbiter.announcer.announce(
+                announcing.not_ready(snapshot, address, found, sentence, case.now_ms)
+            )
+        return Unready(before.since_ms, told=True, problems=found)
+
+
+def _in_turn(cluster_ids: frozenset[str], now_ms: int) -> list[str]:
+    """The clusters of this minute: all of them, or those whose turn it is."""
+    turns = -(-len(cluster_ids) // CLUSTERS_PER_RUN) or 1
+    turn = now_ms // MINUTE_MS % turns
+    return sorted(cluster_ids)[turn::turns]
+
+
+def drift(case: Case, tagged: Mapping[str, Association | None]) -> tuple[str, ...]:
+    """Where EC2 has the address elsewhere than the state says, or not under the cluster's tag."""
+    address = case.address
+    if address.allocation_id not in tagged:
+        tag = f"eip-arbiter:cluster={case.snapshot.cluster_id}"
+        return (f"EC2 has no {address.public_ip} that is tagged {tag}",)
+    if case.holder is None or address.phase is Phase.MOVING:
+        return ()
+    place = tagged[address.allocation_id]
+    if place and place.interface_id == case.holder.interface_id:
+        return ()
+    where = place.interface_id if place else "nowhere"
+    return (f"EC2 has {address.public_ip} at {where}, not at {case.holder.name} (drift)",)
+
+
+def _it(address: Address) -> str:
+    return f"{address.public_ip} ({address.resource})"

@@ -1,0 +1,352 @@
+"""The look of each minute, at the real function and at instants that the test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from control_plane.harness import Cluster
+from control_plane.local import CrashedHere, Local
+from control_plane.observed import lines, metrics
+from eip_arbiter.announcing import Announcement
+from eip_arbiter.decision.snapshot import Phase
+from eip_arbiter.dynamodb_watch import DynamoDbMemory
+from eip_arbiter.ec2_address import Ec2Preflight
+from eip_arbiter.ports import Association
+from eip_arbiter.watching import CLUSTERS_PER_RUN, Seen, Unready, Watch, _in_turn
+
+from lab.embedded.cloud import EmbeddedAws
+
+
+class Heard:
+    """An announcer that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.said: list[Announcement] = []
+
+    def announce(self, announcement: Announcement) -> None:
+        self.said.append(announcement)
+
+    def send(self) -> None:
+        pass
+
+    @property
+    def kinds(self) -> list[str]:
+        return [announcement.kind for announcement in self.said]
+
+
+class OnlyOne(Ec2Preflight):
+    """EC2 as it would be if there were no other cluster."""
+
+    def __init__(self, client: Any, cluster_id: str) -> None:
+        super().__init__(client)
+        self._cluster_id = cluster_id
+
+    def tagged(self) -> dict[str, dict[str, Association | None]]:
+        return {c: places for c, places in super().tagged().items() if c == self._cluster_id}
+
+
+class Forgetful(DynamoDbMemory):
+    """A memory that begins without any cluster, since the table has those of other tests."""
+
+    kept: frozenset[str] = frozenset()
+
+    def clusters(self) -> frozenset[str]:
+        return self.kept
+
+    def keep_clusters(self, cluster_ids: frozenset[str]) -> None:
+        self.kept = cluster_ids
+
+
+class Watched:
+    """The shipped watch in this process, over one cluster."""
+
+    def __init__(self, local: Local, cluster: Cluster) -> None:
+        self.local, self.cluster = local, cluster
+        self.heard = Heard()
+        self.gauges: list[tuple[str, float]] = []
+        local.arbiter = replace(local.arbiter, announcer=self.heard)
+        self.watch = Watch(
+            arbiter=local.arbiter,
+            preflight=OnlyOne(local.ec2, cluster.id),
+            memory=Forgetful(local.dynamodb, cluster.table_name),
+            gauge=lambda metric, value: self.gauges.append((metric, value)),
+        )
+
+    def look(self, after_seconds: float = 60) -> dict[str, int]:
+        self.local.wait(after_seconds)
+        return self.watch.run()
+
+    def calm(self, **of_n2: Any) -> None:
+        """Both nodes report, as they do between two looks."""
+        self.local.hear(self.cluster.runs("n1"))
+        self.local.hear(self.cluster.stands_by("n2", **of_n2))
+
+    @property
+    def seen(self) -> Seen:
+        return self.watch.memory.seen(self.cluster.id)
+
+    @property
+    def problems(self) -> str:
+        found = self.seen.unready.get("eip")
+        return "; ".join(found.problems) if found else ""
+
+
+@pytest.fixture
+def watched(cluster: Cluster, local: Local) -> Watched:
+    local.settle_on_n1(cluster)
+    return Watched(local, cluster)
+
+
+class TestTheRealFunction:
+    def test_finds_a_calm_cluster_ready_for_a_description_two_reads_and_a_dry_run(
+        self, aws: EmbeddedAws, cluster: Cluster
+    ) -> None:
+        cluster.settle_on_n1()
+        cluster.say(cluster.runs("n1"))
+        cluster.say(cluster.stands_by("n2"))
+        aws.invoke("Watch", {})
+        since = aws.journal.now()
+        looked = aws.invoke("Watch", {})
+        assert looked.error is None
+        assert looked.result["clusters"] >= 1
+        clusters = looked.result["clusters"]
+        made = [call.operation for call in cluster.calls(since, "Watch")]
+        assert made.count("DescribeAddresses") == 1
+        assert made.count("GetItem") == 1 + 2 * clusters
+        assert "PutItem" not in made
+        dry_runs = [c for c in cluster.calls(since, "Watch") if c.operation == "AssociateAddress"]
+        assert dry_runs
+        assert {call.outcome for call in dry_runs} == {"DryRunOperation"}
+        assert cluster.moves(since) == []
+        ((gauge, dimension, stack, value),) = [
+            m for m in metrics(looked) if m[0] in ("NotReady", "HolderSilent")
+        ]
+        assert (gauge, dimension, stack, value) == ("NotReady", "Stack", "eip-arbiter", 0)
+        assert lines(looked) == []
+
+    def test_is_what_the_schedule_invokes(self, aws: EmbeddedAws) -> None:
+        (rule,) = [
+            rule
+            for rule in aws.client("events", "looks").list_rules()["Rules"]
+            if rule.get("ScheduleExpression")
+        ]
+        assert rule["ScheduleExpression"] == "rate(1 minute)"
+        (target,) = aws.client("events", "looks").list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        watch = aws.functions.get("Watch").spec.arn
+        assert target["Arn"] == watch
+        assert aws.functions.refusal(watch, "events.amazonaws.com", rule["Arn"]) is None
+
+    def test_an_aws_error_fails_the_run_and_writes_no_metric(self, aws: EmbeddedAws) -> None:
+        aws.faults.set("error", principal="Watch", operation="DescribeAddresses", status=500)
+        looked = aws.invoke("Watch", {})
+        assert looked.error is not None
+        assert metrics(looked) == []
+
+
+class TestReadiness:
+    def test_is_said_of_a_calm_cluster_and_nothing_is_written_but_the_cluster(
+        self, watched: Watched
+    ) -> None:
+        watched.calm()
+        before = watched.cluster.item()
+        assert watched.look(1) == {"clusters": 1, "not_ready": 0}
+        assert watched.gauges == [("NotReady", 0)]
+        assert watched.seen == Seen()
+        assert watched.cluster.item() == before
+        assert watched.heard.said == []
+
+    def test_a_problem_is_told_at_the_second_look_once_and_its_end_is_logged(
+        self, watched: Watched
+    ) -> None:
+        for _ in range(3):
+            watched.calm(failing=("disk full",))
+            assert watched.look(1) == {"clusters": 1, "not_ready": 1}
+        (told,) = watched.heard.said
+        assert told.kind == "Not Ready"
+        assert told.detail["problems"] == ["n2 is unhealthy (disk full)"]
+        assert told.detail["sentence"] == (
+            f"a failover of {watched.cluster.public_ip} (eip) would not work now: "
+            "n2 is unhealthy (disk full)"
+        )
+        watched.calm()
+        watched.look(1)
+        assert "would work again" in str(watched.local.told)
+        assert watched.seen == Seen()
+
+    def test_a_problem_of_one_look_is_not_told(self, watched: Watched) -> None:
+        watched.calm(failing=("disk full",))
+        watched.look(1)
+        watched.calm()
+        watched.look(1)
+        assert watched.heard.said == []
+
+    def test_what_ec2_would_refuse_is_found_before_it_is_needed(
+        self, aws: EmbeddedAws, watched: Watched
+    ) -> None:
+        aws.faults.set(
+            "error",
+            principal="local",
+            operation="AssociateAddress",
+            code="UnauthorizedOperation",
+            status=403,
+        )
+        watched.calm()
+        watched.look(1)
+        assert watched.problems == "EC2 would not associate it with n2: UnauthorizedOperation"
+
+    def test_an_interface_that_is_gone_is_found_by_the_dry_run(self, watched: Watched) -> None:
+        snapshot = watched.cluster.snapshot
+        n2 = snapshot.nodes[watched.cluster.instance("n2")]
+        gone = replace(n2, interface_id="eni-00000000000000bad")
+        watched.local.arbiter.store.register(watched.cluster.id, gone, ())
+        watched.calm()
+        watched.look(1)
+        assert "InvalidNetworkInterfaceID.NotFound" in watched.problems
+
+    def test_an_unfit_standby_is_not_asked_about_at_ec2(
+        self, aws: EmbeddedAws, watched: Watched
+    ) -> None:
+        watched.calm(failing=("disk full",))
+        since = aws.journal.now()
+        watched.look(1)
+        made = [call.operation for call in watched.cluster.calls(since, "local")]
+        assert "AssociateAddress" not in made
+
+    def test_drift_is_found_in_ec2s_own_words(self, watched: Watched) -> None:
+        watched.calm()
+        watched.cluster.world.associate("n2")
+        watched.look(1)
+        interface = watched.cluster.world.nodes["n2"].interface_id
+        assert watched.problems == (
+            f"EC2 has {watched.cluster.public_ip} at {interface}, not at n1 (drift)"
+        )
+
+    def test_an_address_that_lost_its_tag_is_still_looked_at(
+        self, aws: EmbeddedAws, watched: Watched
+    ) -> None:
+        watched.calm()
+        watched.look(1)
+        allocation_id = watched.cluster.world.addresses["eip"].allocation_id
+        aws.client("ec2", "looks").delete_tags(
+            Resources=[allocation_id], Tags=[{"Key": "eip-arbiter:cluster"}]
+        )
+        watched.calm()
+        watched.look(1)
+        assert watched.problems.startswith(
+            f"EC2 has no {watched.cluster.public_ip} that is tagged eip-arbiter:cluster="
+        )
+
+
+class TestSilence:
+    def test_of_the_holder_is_told_once_and_counted_each_minute(self, watched: Watched) -> None:
+        for _ in range(3):
+            watched.local.hear(watched.cluster.stands_by("n2"))
+            watched.look()
+        silent = [said for said in watched.heard.said if said.kind == "Holder Silent"]
+        assert len(silent) == 1
+        assert silent[0].detail["silent_for_ms"] >= 60_000
+        assert (
+            silent[0]
+            .detail["sentence"]
+            .startswith(
+                f"n1 holds {watched.cluster.public_ip} (eip) and has not reported in time; no other"
+            )
+        )
+        assert watched.local.told.of("count").count("HolderSilent") == 3
+        assert watched.cluster.holder == "n1", "silence alone moves nothing"
+
+    def test_that_ended_and_begins_again_is_told_again(self, watched: Watched) -> None:
+        watched.look()
+        watched.calm()
+        watched.look(1)
+        assert watched.seen.silent_since_ms == {}
+        watched.look()
+        assert watched.heard.kinds.count("Holder Silent") == 2
+
+    def test_of_a_standby_is_a_matter_of_readiness(self, watched: Watched) -> None:
+        watched.local.wait(60)
+        watched.local.hear(watched.cluster.runs("n1"))
+        watched.look(1)
+        assert watched.seen.silent_since_ms == {}
+        assert watched.problems == "n2 has not reported lately"
+
+
+class TestWithoutReports:
+    def test_a_move_that_nobody_finished_is_carried_on(
+        self, watched: Watched, cluster: Cluster, local: Local
+    ) -> None:
+        local.hear(cluster.report("n1", cause="release"))
+        # The claim's own record, and the grant's commit: then the invocation dies.
+        local.crashes(2, lambda: local.hear(cluster.claims("n2", lost=())))
+        assert (cluster.address.phase, cluster.world.holder()) == (Phase.MOVING, "n1")
+        watched.look()
+        assert (cluster.address.phase, cluster.world.holder()) == (Phase.SETTLED, "n2")
+        assert "Address Moved" in watched.heard.kinds
+
+    def test_a_move_that_ec2_still_refuses_is_stuck_and_said_to_be(
+        self, aws: EmbeddedAws, watched: Watched, cluster: Cluster, local: Local
+    ) -> None:
+        aws.faults.set("error", principal="local", operation="AssociateAddress", status=400)
+        local.hear(cluster.report("n1", cause="release"))
+        local.hear(cluster.claims("n2", lost=()))
+        watched.look()
+        watched.look()
+        assert watched.heard.kinds.count("Move Failed") == 3
+        assert cluster.address.phase is Phase.MOVING
+
+    def test_a_release_that_nobody_claims_is_carried_out(
+        self, watched: Watched, cluster: Cluster, local: Local
+    ) -> None:
+        release_ms = local.arbiter.policy.release_ms
+        # The report's own record: then its invocation dies.
+        local.crashes(1, lambda: local.hear(cluster.report("n1", for_ms=release_ms)))
+        assert cluster.world.holder() == "n1"
+        watched.look(1)
+        assert cluster.world.holder() is None
+        assert "Address Moved" in watched.heard.kinds
+
+
+def test_a_run_that_dies_after_it_told_tells_again_and_loses_nothing(watched: Watched) -> None:
+    watched.calm(failing=("disk full",))
+    watched.look(1)
+    watched.calm(failing=("disk full",))
+    watched.local.calls.made.clear()
+    watched.local.calls.crash_after = 4
+    with pytest.raises(CrashedHere):
+        watched.look(1)
+    watched.local.calls.crash_after = None
+    watched.look(1)
+    assert "Not Ready" in watched.heard.kinds
+    assert watched.seen.unready["eip"].told
+
+
+def test_what_is_remembered_comes_back_as_it_was(watched: Watched) -> None:
+    seen = Seen({"eip": 1}, {"vip": Unready(2, told=True, problems=("a", "b"))})
+    memory = DynamoDbMemory(watched.local.dynamodb, watched.cluster.table_name)
+    memory.keep_seen(watched.cluster.id, seen)
+    assert memory.seen(watched.cluster.id) == seen
+    assert memory.seen("nobody") == Seen()
+    known = memory.clusters()
+    memory.keep_clusters(known | {"a", "b"})
+    assert memory.clusters() == known | {"a", "b"}
+    memory.keep_clusters(known)
+
+
+def test_a_cluster_of_another_stack_is_left_alone(watched: Watched, new_cluster: Any) -> None:
+    other = new_cluster()
+    watched.watch = replace(watched.watch, preflight=OnlyOne(watched.local.ec2, other.id))
+    assert watched.look(1) == {"clusters": 0, "not_ready": 0}
+
+
+def test_more_clusters_than_one_run_takes_get_their_turn_each() -> None:
+    most = frozenset(f"c{number}" for number in range(2 * CLUSTERS_PER_RUN + 1))
+    looks: Mapping[int, list[str]] = {turn: _in_turn(most, turn * 60_000) for turn in range(6)}
+    assert all(0 < len(look) <= CLUSTERS_PER_RUN for look in looks.values())
+    assert sorted([*looks[0], *looks[1], *looks[2]]) == sorted(most)
+    assert looks[3] == looks[0]
+    few = frozenset(f"c{number}" for number in range(CLUSTERS_PER_RUN))
+    assert _in_turn(few, 60_000) == sorted(few)
+    assert _in_turn(frozenset(), 0) == []
