@@ -132,7 +132,7 @@ REGISTER = ("UpdateItem", "DescribeInstances", "DescribeAddresses", "PutItem", "
 SCENARIOS = [
     Scenario(
         "the first claim of a new cluster",
-        (*REGISTER, "UpdateItem", "UpdateItem", *MOVE),
+        (*REGISTER, "UpdateItem", "GetItem", "UpdateItem", *MOVE),
         first_claim,
         n2_goes_on,
         "n2",
