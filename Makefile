@@ -26,7 +26,7 @@ sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
 	@cd tests && ../$(PY) -m simulation --seeds $(SEEDS) --jobs 2 $(ARGS)
 
 sim-mutants: $(VENV)/.dev ## The planted bugs, and how many seeds catch each
-	@cd tests && ../$(PY) -m simulation --mutants $(ARGS)
+	@cd tests && ../$(PY) -m simulation --mutants --seeds 400 $(ARGS)
 
 bench: $(VENV)/.dev ## Benchmarks beside their peers: a table and bench/results.json
 	@$(PY) -m bench
