@@ -10,7 +10,7 @@ import copy
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,9 @@ import pytest
 from control_plane.local import Told
 from eip_arbiter.arbitration import Arbiter
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
+from eip_arbiter.inspecting import HistoryLine, Inspection
 from eip_arbiter.ports import Association
+from eip_arbiter.watching import Seen
 from eip_contract.envelope import source_for
 from eip_contract.report import DETAIL_TYPE
 from fuzzing.from_schema import allowed_by
@@ -41,7 +43,7 @@ OF_CLUSTER = {
 }
 STRANGER = builders.instance_id(9)
 THOROUGH = settings(
-    max_examples=400,
+    max_examples=200,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -50,7 +52,7 @@ THOROUGH = settings(
 
 @dataclass
 class FakeEc2:
-    """Tags as they are at EC2, and associations as they were asked for."""
+    """Tags as they are at EC2, and associations as they were asked for; and what a reader needs."""
 
     asked: list[tuple[str, str]] = field(default_factory=list)
 
@@ -71,6 +73,27 @@ class FakeEc2:
             if instance_id in instances:
                 return cluster_id, Node(instance_id, f"eni-{instance_id}", ("10.0.0.10",))
         return None
+
+    def newest(self, _cluster_id: str, limit: int) -> tuple[HistoryLine, ...]:
+        return (HistoryLine(builders.NOW, "eip", 1, "grant", "R050", "a sentence"),)[:limit]
+
+    def clusters(self) -> frozenset[str]:
+        return frozenset(OF_CLUSTER)
+
+    def keep_clusters(self, _cluster_ids: frozenset[str]) -> None:
+        raise AssertionError("an operator's question keeps nothing")
+
+    def keep_seen(self, _cluster_id: str, _seen: Seen) -> None:
+        raise AssertionError("an operator's question keeps nothing")
+
+    def seen(self, _cluster_id: str) -> Seen:
+        return Seen()
+
+    def tagged(self) -> Mapping[str, Mapping[str, Association | None]]:
+        return {cluster_id: {f"eipalloc-{cluster_id}": None} for cluster_id in OF_CLUSTER}
+
+    def refusal(self, _allocation_id: str, interface_id: str, _private_ip: str) -> str | None:
+        return "UnauthorizedOperation" if interface_id.endswith("2") else None
 
     def addresses(self, cluster_id: str) -> tuple[Address, ...]:
         if cluster_id not in OF_CLUSTER:
@@ -116,6 +139,7 @@ class Region:
         """As an operator would invoke it."""
         HANDLERS["operate"].arbiter = self.arbiter
         HANDLERS["operate"].telemetry = SimpleNamespace(refused=lambda _why: None)
+        HANDLERS["operate"].inspection = Inspection(self.arbiter, self.ec2, self.ec2, self.ec2)
         context = SimpleNamespace(aws_request_id="request-1")
         return HANDLERS["operate"].lambda_handler(payload, context)
 
@@ -134,10 +158,9 @@ HANDLERS: dict[str, Any] = {}
 def handlers() -> Iterator[None]:
     """The shipped handlers' modules; their own clients are made, and never used."""
     patch = pytest.MonkeyPatch()
-    template = ROOT / "template.yaml"
-    assert template.exists()
     patch.setattr(boto3, "client", lambda *_, **__: None)
-    patch.setattr("eip_arbiter.assembly.assemble", lambda *_, **__: None)
+    for part in ("assemble", "assemble_inspection"):
+        patch.setattr(f"eip_arbiter.assembly.{part}", lambda *_, **__: None)
     for name in ("arbitrate", "operate"):
         spec = importlib.util.spec_from_file_location(
             f"fuzzed_{name}", ROOT / "functions" / name / "handler.py"
@@ -319,7 +342,10 @@ def test_what_the_schema_allows_of_a_tagged_node_is_taken_in(detail: dict[str, A
 
 
 VERBS = st.sampled_from(
-    ["status", "failover", "switchover", "pause", "resume", "acknowledge", "reboot", "", None, 7]
+    [
+        *("status", "failover", "switchover", "pause", "resume", "acknowledge"),
+        *("history", "plan", "doctor", "reboot", "", None, 7),
+    ]
 )
 REQUESTS = st.fixed_dictionaries(
     {"verb": VERBS},
@@ -329,6 +355,10 @@ REQUESTS = st.fixed_dictionaries(
         "target": st.sampled_from(["n1", "n2", STRANGER, *OF_CLUSTER["other"], {}, "n2; id"]),
         "holder": st.sampled_from(["n1", "n2", None, []]),
         "force": st.sampled_from([True, False, "yes", 1]),
+        "node": st.sampled_from(["n1", "n2", "n9", None, []]),
+        "limit": st.sampled_from([1, 10, 0, 101, "all", None, 1.5]),
+        "dry_run": st.sampled_from([True, False, "yes", None]),
+        "until": st.sampled_from(["2026-11-22T23:00:00Z", "9999-12-31T00:00:00Z", "soon", 7, ""]),
         "minutes": st.sampled_from([0, 1, 5, -1, 10**9, 1.5, "5", None]),
         "request_id": st.sampled_from(["ops-1", "ops-2", "", "x" * 300, None]),
     },
