@@ -64,7 +64,10 @@ class Stage:
 
     def active(self) -> tuple[str, str]:
         """The node that runs the resource and holds the address, and the other one."""
-        self.cluster.wait_until(self.steady, "one node runs the resource and holds its address")
+        self.cluster.wait_until(
+            lambda: self.steady() and self.all_told(),
+            "one node runs the resource and holds its address",
+        )
         (active,) = self.site.running_on()
         return active, next(node for node in self.cluster.nodes if node != active)
 
@@ -76,6 +79,11 @@ class Stage:
         """Whether one node runs the resource and holds the address."""
         running = self.site.running_on()
         return len(running) == 1 and self.world.holder() == running[0]
+
+    def all_told(self) -> bool:
+        """Whether each move's grant has been told: a function's lines are known when it ends."""
+        moves = [move for move in self.site.aws.journal.moves(since=0.0) if move.to_instance]
+        return len(self.timeline.since(0.0, "grant")) >= len(moves)
 
     def await_takeover(self, outcome: Outcome, node: str) -> None:
         """Waits until this node alone runs the resource and holds the address."""
@@ -172,6 +180,7 @@ class Stage:
     def measure(self, outcome: Outcome, fault: float, since: float) -> None:
         """Reads off the timeline and the journal what happened since the fault."""
         journal = self.site.aws.journal
+        self.wait_for(outcome, self.all_told, "the grant of each move is told", 10)
 
         def first(kind: str) -> float | None:
             found = self.timeline.since(since, kind)

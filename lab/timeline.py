@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from lab.embedded.cloud import EmbeddedAws
@@ -135,7 +136,7 @@ class Timeline:
                 repeated = self._last.get("rule") == rule and kind == "decision"
                 self._last["rule"] = rule if not text.startswith("settled") else ""
             if not repeated:
-                at = time.monotonic() - (time.time() - line.wall)
+                at = time.monotonic() - (time.time() - _said_at(data, line.wall))
                 term = int(data.get("term", 0))
                 self._add(Happening(at, kind, "", text, rule, term))
 
@@ -161,3 +162,12 @@ class Timeline:
         if self._colours:
             text = f"\033[{COLOURS[colour]}m{text}\033[0m"
         print(text, flush=True)
+
+
+def _said_at(data: dict[str, Any], collected: float) -> float:
+    """When a line was logged, by its own timestamp; else when it was collected."""
+    try:
+        said = datetime.strptime(str(data.get("timestamp")), "%Y-%m-%d %H:%M:%S,%f%z")
+    except ValueError:
+        return collected
+    return said.timestamp()

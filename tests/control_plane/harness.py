@@ -52,8 +52,10 @@ class Cluster:
         """The node's next report; `state` and `for_ms` are the resource's, `lost` whom it lost."""
         self.seqs[node] = self.seqs.get(node, 0) + 1
         made = node_report(int(node[1:]), **{"seq": self.seqs[node], **changes})
+        members = tuple(n for n in self.world.nodes if n not in changes.get("lost", ()))
         return replace(
             made,
+            pacemaker=changes.get("pacemaker", replace(made.pacemaker, members=members)),
             cluster_id=changes.get("cluster_id", self.id),
             instance_id=self.instance(node),
             availability_zone=self.world.nodes[node].availability_zone,

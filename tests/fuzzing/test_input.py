@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -155,24 +154,20 @@ HANDLERS: dict[str, Any] = {}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def handlers() -> Iterator[None]:
-    """The shipped handlers' modules; their own clients are made, and never used."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(boto3, "client", lambda *_, **__: None)
-    for part in ("assemble", "assemble_inspection"):
-        patch.setattr(f"eip_arbiter.assembly.{part}", lambda *_, **__: None)
-    for name in ("arbitrate", "operate"):
-        spec = importlib.util.spec_from_file_location(
-            f"fuzzed_{name}", ROOT / "functions" / name / "handler.py"
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        HANDLERS[name] = module
-    yield
-    patch.undo()
+def handlers() -> None:
+    """The shipped handlers' modules, without clients and parts of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boto3, "client", lambda *_, **__: None)
+        for part in ("assemble", "assemble_inspection"):
+            patch.setattr(f"eip_arbiter.assembly.{part}", lambda *_, **__: None)
+        for name in ("arbitrate", "operate"):
+            spec = importlib.util.spec_from_file_location(
+                f"fuzzed_{name}", ROOT / "functions" / name / "handler.py"
+            )
+            assert spec is not None
+            assert spec.loader is not None
+            HANDLERS[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(HANDLERS[name])
 
 
 def envelope(instance: str, detail: Any) -> dict[str, Any]:
