@@ -80,6 +80,13 @@ class Stage:
         running = self.site.running_on()
         return len(running) == 1 and self.world.holder() == running[0]
 
+    def await_quiet(self) -> None:
+        """Waits until no report has come for a second."""
+        seen = -1
+        while seen != self.timeline.reports:
+            seen = self.timeline.reports
+            time.sleep(1.0)
+
     def all_told(self) -> bool:
         """Whether each move's grant has been told: a function's lines are known when it ends."""
         moves = [move for move in self.site.aws.journal.moves(since=0.0) if move.to_instance]
