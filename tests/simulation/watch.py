@@ -194,12 +194,12 @@ class Watch:
     def started(self, node: Node, resource: str) -> None:
         """Pacemaker runs the resource agent's start."""
         self.starts[node.instance_id, resource] = self.now
-        self.not_running.pop((node.instance_id, resource), None)
 
     def operation(self, node: Node, resource: str, action: str, code: int, *, marked: bool) -> None:
         """The resource agent ended an action."""
         self.world.tell(f"{node.key}: {action} {resource} -> {code}")
         if action == "start" and code == 0:
+            self.not_running.pop((node.instance_id, resource), None)
             self.check(invariants.i11_started_where_granted, node, resource)
         if action == "start" and code == 1:
             self.check(invariants.i6_dead_holder_is_replaced, node, resource)
