@@ -128,6 +128,10 @@ class _Pending(BaseException):
         self.call = call
 
 
+class UnaskedError(AssertionError):
+    """A port that an arbitration from a snapshot has no business with was called."""
+
+
 class _Ports:
     """All ports of the arbiter; each call is answered from the script, or is the next one."""
 
@@ -178,28 +182,28 @@ class _Ports:
         """The history decides nothing."""
 
     def read(self, cluster_id: str) -> Snapshot | None:
-        raise NotImplementedError(cluster_id)
+        raise UnaskedError(cluster_id)
 
     def pause(self, snapshot: Snapshot, until_ms: int) -> Committed:
-        raise NotImplementedError(snapshot, until_ms)
+        raise UnaskedError(snapshot, until_ms)
 
     def record_report(self, report: NodeReport, received_at_ms: int) -> Any:
-        raise NotImplementedError(report, received_at_ms)
+        raise UnaskedError(report, received_at_ms)
 
     def record_instance_state(self, instance_id: str, state: str, at_ms: int) -> Snapshot | None:
-        raise NotImplementedError(instance_id, state, at_ms)
+        raise UnaskedError(instance_id, state, at_ms)
 
     def register(self, cluster_id: str, node: Node, addresses: tuple[ShippedAddress, ...]) -> None:
-        raise NotImplementedError(cluster_id, node, addresses)
+        raise UnaskedError(cluster_id, node, addresses)
 
     def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed:
-        raise NotImplementedError(snapshot, instance_ids)
+        raise UnaskedError(snapshot, instance_ids)
 
     def node(self, instance_id: str) -> tuple[str, Node] | None:
-        raise NotImplementedError(instance_id)
+        raise UnaskedError(instance_id)
 
     def addresses(self, cluster_id: str) -> tuple[ShippedAddress, ...]:
-        raise NotImplementedError(cluster_id)
+        raise UnaskedError(cluster_id)
 
 
 class _Silent:

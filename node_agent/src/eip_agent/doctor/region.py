@@ -29,14 +29,16 @@ if TYPE_CHECKING:
 CLUSTER_TAG = "eip-arbiter:cluster"
 _SKEW_SECONDS, _SIGNATURE_SECONDS = 30.0, 300.0
 _SERVICES = {"events": "EventBridge", "dynamodb": "DynamoDB"}
-_TODO = {
+_REMEDY = {
     "dns": "look at the VPC's DNS (enableDnsSupport) and /etc/resolv.conf",
     "connect": "look at the route (NAT gateway or VPC endpoint) and the security groups",
     "timeout": "look at the VPC endpoint's security group, and at proxies on the way",
     "tls": "install the distribution's ca-certificates",
     "credentials": "attach an instance profile whose role has the stack's NodePolicy",
 }
-_METADATA_TODO = "enable the instance metadata service (HttpEndpoint), and let no firewall block it"
+_METADATA_REMEDY = (
+    "enable the instance metadata service (HttpEndpoint), and let no firewall block it"
+)
 
 
 def examine(
@@ -83,7 +85,7 @@ def _ask_metadata(
         keyring.refresh()
         findings.append(_credentials(keyring.current().expires_at))
     except ExchangeError as error:
-        todo = _METADATA_TODO if error.kind != "credentials" else _TODO["credentials"]
+        todo = _METADATA_REMEDY if error.kind != "credentials" else _REMEDY["credentials"]
         findings.append(failure("Metadata service", str(error), todo))
     return identity
 
@@ -120,7 +122,7 @@ def _try_endpoints(findings: list[Finding], settings: Settings) -> str | None:
         try:
             channel.request("GET", "/", None, {})
         except ExchangeError as error:
-            todo = _TODO.get(error.kind, "look at proxies and firewalls on the way")
+            todo = _REMEDY.get(error.kind, "look at proxies and firewalls on the way")
             findings.append(failure(f"{name} endpoint", str(error), todo))
         else:
             milliseconds = (time.monotonic() - began) * 1000
@@ -152,7 +154,7 @@ def _read_table(
     try:
         status = Table(settings, keyring).get_status(consistent=True)
     except ExchangeError as error:
-        todo = _TODO.get(error.kind, "attach the stack's NodePolicy to the instance's role")
+        todo = _REMEDY.get(error.kind, "attach the stack's NodePolicy to the instance's role")
         if "NotFound" in str(error):
             todo = "correct `table` and `region`: the stack's outputs have both"
         elif "Signature" in str(error) or "Expired" in str(error):
