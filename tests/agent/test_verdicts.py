@@ -94,7 +94,7 @@ def started(**changes: Any) -> Sight:
 
 LATER_TERM = status(PEER, term=4)
 ORDERED = status(PEER, term=4, order_target=PEER, order_id="o1", order_until_ms=2_000)
-ABSENT: dict[str, Any] = {"absent_reads": {"eip": 2}}
+ABSENT: dict[str, Any] = {"absent": {"eip": (97.0, 99.5)}}
 UNREADABLE: dict[str, Any] = {"status_trouble": "timeout: x", "status_at": 80.5}
 
 
@@ -115,7 +115,9 @@ UNREADABLE: dict[str, Any] = {"status_trouble": "timeout: x", "status_at": 80.5}
         ({**ABSENT}, "holds"),
         ({**ABSENT, "status_trouble": "one failed read"}, "holds"),
         ({**ABSENT, **UNREADABLE}, "lost"),
-        ({"absent_reads": {"eip": 1}, **UNREADABLE}, "unknown"),
+        ({"absent": {"eip": (99.5, 99.5)}, **UNREADABLE}, "unknown"),
+        ({"absent": {"eip": (82.0, 95.0)}, **UNREADABLE}, "unknown"),
+        ({**ABSENT, **UNREADABLE, "status_at": 84.9}, "unknown"),
         ({**ABSENT, "status_at": 80.5}, "lost"),
         (
             {**ABSENT, **UNREADABLE, "words": {"eip": Word("started", 95.0, term=3)}},

@@ -86,7 +86,8 @@ class Board:
         with self.changed:
             words = {**self._sight.words, resource: word}
             self.words.save(words)
-            self.know(words=words, absent_reads={**self._sight.absent_reads, resource: 0})
+            absent = {name: row for name, row in self._sight.absent.items() if name != resource}
+            self.know(words=words, absent=absent)
 
     def wait(self, seconds: float) -> None:
         """Waits for news, at most so long."""

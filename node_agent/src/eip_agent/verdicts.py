@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 READABLE_SECONDS = 15.0
 SILENT_SECONDS = 10.0
 LINK_BACK_SECONDS = 0.5
-_TWICE = 2
+ABSENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,21 @@ def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: flo
                 text = f"an operator's order moves {address.public_ip} to {s.holder_name(address)}"
                 return Verdict("holds", f"{text}; Pacemaker is asked to follow", word.term)
             return Verdict("lost", _held_by(s, address), address.term)
-    absent = s.absent_reads.get(resource, 0) >= _TWICE and s.now - word.at >= lag_seconds
-    if absent and not readable:
+    if not readable and _is_absent(s, resource, word.at + lag_seconds):
         text = f"the metadata service says that {word.public_ip} is not on this instance"
         return Verdict("lost", text, word.term)
     return Verdict("unknown", s.status_trouble or "nothing says otherwise", word.term)
+
+
+def _is_absent(s: Sight, resource: str, after: float) -> bool:
+    """Whether the metadata service has just said twice that the address is not here.
+
+    The row must end after the last status could be trusted: while that was true, an absence was
+    the metadata service's lag.
+    """
+    first, last = s.absent.get(resource, (NEVER, NEVER))
+    fresh = s.now - last < ABSENCE_SECONDS
+    return fresh and last > first and last >= max(after, s.status_at + READABLE_SECONDS)
 
 
 def taken_away(s: Sight, resource: str) -> bool:

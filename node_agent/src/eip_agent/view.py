@@ -50,8 +50,9 @@ class Sight:
     `pacemaker_at` and `status_at` are when the reading that brought them began. `last_roles` are
     those of the last settled view, `contradicted_since` tells since when Pacemaker has shown a
     resource stopped that was started here, `link_changed_at` when a link went up or down.
-    `advanced_at` tells for each instance when its last report was seen to advance, `absent_reads`
-    for each resource how often in a row the metadata service said that its address is not here.
+    `advanced_at` tells for each instance when its last report was seen to advance, `absent`
+    for each resource when the metadata service first and last said, in one row of reads, that its
+    address is not here.
     `publish_trouble` and `status_trouble` are empty while the control plane answers.
     """
 
@@ -71,7 +72,7 @@ class Sight:
     status_at: float = NEVER
     advanced_at: Mapping[str, float] = dataclasses.field(default_factory=dict)
     public_ips: tuple[str, ...] | None = None
-    absent_reads: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    absent: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     publish_trouble: str = ""
     status_trouble: str = ""
 

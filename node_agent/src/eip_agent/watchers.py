@@ -14,6 +14,7 @@ from eip_agent.board import Board, Outcome
 from eip_agent.channel import ExchangeError
 from eip_agent.corosync import CommandLinks, LibraryLinks, run
 from eip_agent.pacemaker import PacemakerView, parse_crm_mon, parse_quorum_mode
+from eip_agent.verdicts import ABSENCE_SECONDS
 from eip_agent.view import SETTLED_STATES, Sight, Word, lost_peers
 
 if TYPE_CHECKING:
@@ -148,9 +149,10 @@ class Watchers:
 
     def ask_metadata(self) -> float:
         """Renews credentials and reads the public addresses of this instance."""
-        ips = None
+        ips, asked = None, time.monotonic()
         try:
             self._keyring.refresh()
+            asked = time.monotonic()
             ips = self._metadata.public_ips()
         except ExchangeError as error:
             self._asking_metadata.failed(error.kind, str(error))
@@ -158,10 +160,11 @@ class Watchers:
             self._asking_metadata.succeeded()
         with self._board.changed:
             s = self._board.sight()
-            absent = {name: _absent_reads(s, name, ips) for name in s.words}
-            self._board.know(public_ips=ips, absent_reads=absent)
+            rows = {name: _absent_row(s, name, ips, asked) for name in s.words}
+            absent = {name: row for name, row in rows.items() if row}
+            self._board.know(public_ips=ips, absent=absent)
         fresh = any(s.now - word.at < _FRESH_GRANT_SECONDS for word in s.words.values())
-        near = fresh or _starting(s) or ips is None or any(absent.values())
+        near = fresh or _starting(s) or ips is None or bool(absent)
         return self._settings.alert_seconds if near else self._settings.calm_seconds
 
 
@@ -169,11 +172,21 @@ def _starting(s: Sight) -> bool:
     return any(word.state == "starting" for word in s.words.values())
 
 
-def _absent_reads(s: Sight, resource: str, ips: tuple[str, ...] | None) -> int:
-    """How often in a row the metadata service has said that a granted address is not here."""
+def _absent_row(
+    s: Sight, resource: str, ips: tuple[str, ...] | None, asked: float
+) -> tuple[float, float] | None:
+    """The row of reads in which the metadata service says that a granted address is not here.
+
+    A read that failed neither adds to a row nor ends it; a long gap ends it, since a node that was
+    frozen must not believe what was said before.
+    """
     word, address = s.words[resource], s.address(resource)
     expected = word.public_ip or (address.public_ip if address else "")
-    counted = s.absent_reads.get(resource, 0)
+    row = s.absent.get(resource)
+    if row is not None and s.now - row[1] >= ABSENCE_SECONDS:
+        row = None
     if ips is None:
-        return counted
-    return counted + 1 if word.state == "started" and expected and expected not in ips else 0
+        return row
+    if word.state != "started" or not expected or expected in ips:
+        return None
+    return (row[0] if row else asked, asked)

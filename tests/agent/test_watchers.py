@@ -1,0 +1,74 @@
+"""What one read of the metadata service adds to what this node knows."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from eip_agent.board import Board
+from eip_agent.channel import ExchangeError
+from eip_agent.verdicts import ABSENCE_SECONDS
+from eip_agent.view import Word
+from eip_agent.watchers import Watchers
+
+HERE, ELSEWHERE = ("203.0.113.7",), ()
+
+
+class Reader:
+    """A fake metadata service on a fake clock, in front of the shipped watchers and board."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        self.answer: tuple[str, ...] | None = None
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        words: Any = SimpleNamespace(
+            load=lambda _now: {"eip": Word("started", 50.0, term=3, public_ip=HERE[0])},
+            save=lambda _words: None,
+        )
+        self.board = Board("n1", "i-1", words, self._say)
+        settings: Any = SimpleNamespace(alert_seconds=1.0, calm_seconds=10.0)
+        keyring: Any = SimpleNamespace(refresh=lambda: None)
+        metadata: Any = SimpleNamespace(public_ips=self._public_ips)
+        self.watchers = Watchers(self.board, settings, (None, metadata, keyring, None), self._say)  # type: ignore[arg-type]
+
+    def read(self, answer: tuple[str, ...] | None, after: float) -> tuple[float, float] | None:
+        """One read, so many seconds after the last one; returns the row of absences."""
+        self.now, self.answer = self.now + after, answer
+        self.watchers.ask_metadata()
+        return self.board.sight().absent.get("eip")
+
+    def _public_ips(self) -> tuple[str, ...]:
+        if self.answer is None:
+            raise ExchangeError("timeout", "metadata")
+        return self.answer
+
+    @staticmethod
+    def _say(*_: Any, **__: Any) -> None:
+        """Nobody reads it here."""
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
+    return Reader(monkeypatch)
+
+
+def test_reads_in_a_row_tell_since_when_an_address_is_absent(reader: Reader) -> None:
+    assert reader.read(ELSEWHERE, 1.0) == (101.0, 101.0)
+    assert reader.read(None, 1.0) == (101.0, 101.0)
+    assert reader.read(ELSEWHERE, 1.0) == (101.0, 103.0)
+    assert reader.read(HERE, 1.0) is None
+
+
+def test_what_was_read_before_a_freeze_is_forgotten(reader: Reader) -> None:
+    reader.read(ELSEWHERE, 1.0)
+    reader.read(ELSEWHERE, 1.0)
+    assert reader.read(None, ABSENCE_SECONDS) is None
+    assert reader.read(ELSEWHERE, 1.0) == (108.0, 108.0)
+
+
+def test_a_new_word_of_the_resource_agent_begins_anew(reader: Reader) -> None:
+    reader.read(ELSEWHERE, 1.0)
+    reader.board.set_word("eip", Word("started", reader.now, term=4, public_ip=HERE[0]))
+    assert reader.board.sight().absent == {}
