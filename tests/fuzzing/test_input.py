@@ -362,8 +362,35 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
+@st.composite
+def order_with_one_fault(draw: st.DrawFn) -> Any:
+    """An order that would be carried out but for one field: the doors behind the first are met."""
+    order: dict[str, Any] = {
+        "verb": draw(st.sampled_from(["failover", "switchover"])),
+        "cluster": draw(st.sampled_from(sorted(OF_CLUSTER))),
+        "resource": "eip",
+        "target": "n2",
+        "holder": "n1",
+        "force": draw(st.booleans()),
+        "request_id": draw(st.sampled_from(["ops-1", "ops-2"])),
+        "dry_run": draw(st.booleans()),
+    }
+    name = draw(st.sampled_from([None, *sorted(order)]))
+    if name is not None:
+        order[name] = draw(JSON)
+    return order
+
+
+ORDER_FIELDS = {
+    **dict.fromkeys(("cluster", "resource", "target", "request_id"), str),
+    **dict.fromkeys(("force", "dry_run"), bool),
+}
+LONGEST_REASON = 1_000
+"""A person reads it in a terminal; what was sent is not read back at length."""
+
+
 @THOROUGH
-@given(payloads=st.lists(REQUESTS | JSON, min_size=1, max_size=6))
+@given(payloads=st.lists(st.one_of(order_with_one_fault(), REQUESTS, JSON), min_size=1, max_size=6))
 def test_no_request_raises_or_changes_more_than_its_own_cluster(payloads: list[Any]) -> None:
     region = Region()
     for payload in payloads:
@@ -374,8 +401,18 @@ def test_no_request_raises_or_changes_more_than_its_own_cluster(payloads: list[A
         json.dumps(answer)
         if answer.get("outcome") == "refused":
             assert answer["reason"]
+            assert answer["reason"].isprintable(), payload
+            assert len(answer["reason"]) <= LONGEST_REASON, payload
             assert after == before, payload
             assert len(region.ec2.asked) == asked
+        elif payload.get("verb") in ("failover", "switchover"):
+            wrong = [
+                name
+                for name, kind in ORDER_FIELDS.items()
+                if name in payload and type(payload[name]) is not kind
+            ]
+            # A switchover has no use for `force`, whatever it is.
+            assert set(wrong) <= ({"force"} if payload["verb"] == "switchover" else set()), payload
         for cluster_id in OF_CLUSTER:
             if not isinstance(payload, dict) or payload.get("cluster") != cluster_id:
                 assert after[cluster_id] == before[cluster_id], payload
