@@ -28,8 +28,8 @@ sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
 sim-mutants: $(VENV)/.dev ## The planted bugs, and how many seeds catch each
 	@cd tests && ../$(PY) -m simulation --mutants --seeds 400 $(ARGS)
 
-bench: $(VENV)/.dev ## Benchmarks beside their peers: a table and bench/results.json
-	@$(PY) -m bench
+bench: $(VENV)/.bench ## Benchmarks beside their peers: a table, bench/results.json and a plot; the cluster as root
+	@$(PY) -m bench $(ARGS)
 
 docs: $(VENV)/.dev ## Write docs/rules.md anew from the rule table and the scenarios
 	@cd tests && ../$(PY) -m scenarios.page
@@ -82,6 +82,10 @@ $(VENV)/.dev: requirements/dev.txt tests/iam/package-lock.json | $(VENV)/bin/pyt
 	@$(PY) $(PIP_INSTALL) requirements/dev.txt
 	@! command -v npm >/dev/null || npm --prefix tests/iam ci --silent --no-audit --no-fund
 	@touch $@ $(VENV)/.lab
+
+$(VENV)/.bench: requirements/bench.txt | $(VENV)/.dev
+	@$(PY) $(PIP_INSTALL) requirements/bench.txt
+	@touch $@
 
 .venv-sam/.ok: requirements/sam.txt
 	@echo "installing the SAM command (once)"

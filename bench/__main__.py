@@ -1,31 +1,40 @@
 """`make bench`: a table for people, `bench/results.json` for machines.
 
-A figure says little about another machine; its ratio to the peer beside it says more. AWS takes no
-part in any of them.
+A figure says little about another machine; its ratio to the peer beside it says more. The contest
+on real clusters needs root and the packages of `make packages`; where it cannot run, that is said.
+What was left out keeps the figures of its last run.
 """
 
 # ruff: noqa: T201 - a command speaks to its terminal, and starts Python
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PARTS = (".", "tests", "layers/contract/src", "layers/core/src", "node_agent/src")
 sys.path[:0] = [str(ROOT / part) for part in PARTS]
 
-from bench.decision import calm_heartbeat, failover, read_json  # noqa: E402 - the path comes first
+from bench import plot  # noqa: E402 - the path comes first
+from bench.cluster import PARTS as CLUSTER_PARTS  # noqa: E402
+from bench.decision import calm_heartbeat, failover, read_json  # noqa: E402
+from bench.rows import CONTENDERS, Row, rows  # noqa: E402
+from lab.cluster import enclosure  # noqa: E402
 
 ROUNDS, STARTS = 2_000, 7
 RESULTS = ROOT / "bench" / "results.json"
+PICTURE = ROOT / "docs" / "failover.svg"
 _SETTINGS = """
 import os
 os.environ.update(AWS_DEFAULT_REGION="eu-central-1", AWS_ACCESS_KEY_ID="x",
@@ -106,8 +115,8 @@ def figure(name: str, times: list[float], peer: str, peer_times: list[float], go
     )
 
 
-def main() -> int:
-    """Measures, prints and writes."""
+def decisions() -> list[Figure]:
+    """Decisions and cold starts, without AWS."""
     print("measuring decisions", flush=True)
     peer = measured(read_json(), ROUNDS)
     reading = "json.loads of one report's event"
@@ -133,11 +142,71 @@ def main() -> int:
             f"{one.name:26}{one.median_ms:8.3f}ms{one.p90_ms:8.3f}ms{one.ratio:8.2f}  "
             f"{one.peer:34}{one.goal}"
         )
-    told = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "figures": [asdict(one) for one in figures],
-    }
+    return figures
+
+
+def contest(parts: list[str], options: list[str]) -> dict[str, Any]:
+    """The contest's samples: each part on clusters of its own, all parts at once."""
+    print(f"\nthe contest on real clusters: {', '.join(parts)}", flush=True)
+    samples: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="eip-arbiter-bench-") as folder:
+        files = {part: Path(folder) / f"{part}.json" for part in parts}
+        running = {
+            part: subprocess.Popen(
+                [sys.executable, "-m", "bench.cluster", part, *options, "--json", str(file)],
+                cwd=ROOT,
+            )
+            for part, file in files.items()
+        }
+        try:
+            failed = [part for part, process in running.items() if process.wait() != 0]
+        finally:
+            for process in running.values():
+                process.terminate()
+        if failed:
+            raise SystemExit(f"not measured: {', '.join(failed)}")
+        for file in files.values():
+            samples |= json.loads(file.read_text(encoding="utf-8"))
+    return samples
+
+
+def render(lines: list[Row]) -> str:
+    """The contest as text: median (lowest to highest)."""
+    table: list[tuple[str, ...]] = [("", *CONTENDERS, "goal", "")]
+    for row in lines:
+        verdict = {True: "met", False: "MISSED", None: ""}[row.met]
+        table.append((row.name, *(row.cell(name) for name in CONTENDERS), row.goal, verdict))
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    return "\n".join(
+        "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    )
+
+
+def main() -> int:
+    """Measures, prints and writes."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    known = ("decisions", *CLUSTER_PARTS)
+    parser.add_argument("--only", nargs="+", choices=known, default=list(known), metavar="PART")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each trial of the contest")
+    parser.add_argument("--calm", type=float, default=600.0, help="seconds of calm to watch")
+    parser.add_argument("--flaps", type=int, default=50, help="flaps of the link")
+    arguments = parser.parse_args()
+    told = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    told |= {"python": platform.python_version(), "machine": platform.machine()}
+    if "decisions" in arguments.only:
+        told["figures"] = [asdict(one) for one in decisions()]
+    parts = [part for part in CLUSTER_PARTS if part in arguments.only]
+    missing = enclosure.requirements_missing() if parts else []
+    if missing:
+        print("\nthe contest on real clusters is left out; missing: " + "; ".join(missing))
+    elif parts:
+        options = [f"--{name}={getattr(arguments, name)}" for name in ("rounds", "calm", "flaps")]
+        samples = told["contest"] = contest(parts, options)
+        told["rows"] = [asdict(row) for row in rows(samples)]
+        print(f"\nmedian (lowest to highest), embedded AWS\n{render(rows(samples))}")
+        if plot.draw(samples, PICTURE):
+            print(f"\ndrawn: {PICTURE.relative_to(ROOT)}")
     RESULTS.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     print(f"\nwritten to {RESULTS.relative_to(ROOT)}")
     return 0
