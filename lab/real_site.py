@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +52,13 @@ class Place:
 
 
 @contextlib.contextmanager
-def real_cluster(size: int = 2, *, token_ms: int = 1000) -> Iterator[Place]:
-    """A cluster with nothing in it but nodes with a metadata service, and AWS beside it."""
+def real_cluster(
+    size: int = 2, *, token_ms: int = 1000, resources: Sequence[str] = ("eip",)
+) -> Iterator[Place]:
+    """A cluster with nothing in it but nodes with a metadata service, and AWS beside it.
+
+    `resources`: what there is an Elastic IP for.
+    """
     worlds: list[World] = []
 
     def metadata_service(cluster: RealCluster, name: str) -> None:
@@ -71,7 +76,15 @@ def real_cluster(size: int = 2, *, token_ms: int = 1000) -> Iterator[Place]:
     work = enclosure.STATE / "aws"
     with EmbeddedAws(ROOT / "template.yaml", work_dir=work, bind=AWS_ADDRESS) as aws:
         nodes = list(cluster.nodes)
-        worlds.append(World(aws, work / "metadata", cluster_id=CLUSTER_ID, node_names=nodes))
+        worlds.append(
+            World(
+                aws,
+                work / "metadata",
+                cluster_id=CLUSTER_ID,
+                node_names=nodes,
+                resources=resources,
+            )
+        )
         with contextlib.ExitStack() as stack:
             stack.callback(cluster.down)
             cluster.up()
@@ -86,16 +99,10 @@ def real_site(size: int = 2, *, token_ms: int = 1000) -> Iterator[Site]:
 
 
 def install(place: Place) -> Site:
-    """Installs the agent's package on running nodes and creates the resource."""
-    cluster, aws, world = place.cluster, place.aws, place.world
-    cluster.install(_PACKAGE, _built_package())
-    for name in cluster.nodes:
-        cluster.run(name, ["dpkg", "--no-triggers", "--install", _PACKAGE])
-        cluster.node(name).install("/etc/eip-agent/eip-agent.conf", agent_settings(aws, name))
-        boot_agent(cluster, name)
-    place.at_boot.append(boot_agent)
+    """Installs the agents and creates the resource."""
+    cluster = place.cluster
+    install_agents(place)
     first = cluster.nodes[0]
-    cluster.pcs(first, "alert", "create", "id=eip-agent", f"path={ALERT_AGENT}")
     cluster.pcs(
         first,
         *("resource", "create", "eip", "ocf:eip-arbiter:eip"),
@@ -103,8 +110,8 @@ def install(place: Place) -> Site:
         *("meta", "multiple-active=stop_unexpected"),
     )
     return Site(
-        aws=aws,
-        world=world,
+        aws=place.aws,
+        world=place.world,
         cluster=cluster,
         mark=lambda node: _file_of(cluster, node, MARK),
         agent_log=lambda node: cluster.node(node).home / "log" / "eip-agent.log",
@@ -114,6 +121,20 @@ def install(place: Place) -> Site:
         page=lambda node: page.fetch(cluster.address(node), seconds=0.2),
         rest_seconds=LINK_REST_SECONDS,
     )
+
+
+def install_agents(place: Place, **more: str) -> None:
+    """Installs the agent's package on running nodes, with the alert; `more` are settings."""
+    cluster, aws = place.cluster, place.aws
+    cluster.install(_PACKAGE, _built_package())
+    for name in cluster.nodes:
+        cluster.run(name, ["dpkg", "--no-triggers", "--install", _PACKAGE])
+        cluster.node(name).install(
+            "/etc/eip-agent/eip-agent.conf", agent_settings(aws, name, **more)
+        )
+        boot_agent(cluster, name)
+    place.at_boot.append(boot_agent)
+    cluster.pcs(cluster.nodes[0], "alert", "create", "id=eip-agent", f"path={ALERT_AGENT}")
 
 
 def boot_agent(cluster: RealCluster, name: str) -> None:

@@ -100,31 +100,34 @@ class World:
             )["Subnet"]["SubnetId"]
             for index, zone in enumerate(zones)
         ]
-        self.nodes: dict[str, Node] = {}
-        for index, name in enumerate(node_names):
-            zone = index % len(zones)
-            tags = {"Name": name, CLUSTER_TAG: cluster_id, **(instance_tags or {}).get(name, {})}
-            self.nodes[name] = self._node(
-                name,
-                subnets[zone],
-                [f"10.0.{zone}.{10 + index + 20 * n}" for n in range(max(len(resources), 1))],
-                tags,
-                metadata_dir,
-            )
+        self._subnets, self._instance_tags = subnets, instance_tags or {}
+        self._metadata_dir, self._resources = metadata_dir, max(len(resources), 1)
+        self.nodes = {name: self._node(name, index) for index, name in enumerate(node_names)}
         self.addresses = {
             resource: self._address(resource, index) for index, resource in enumerate(resources)
         }
         aws.journal.subscribe(self._note)
         self._write(self._next_version(), dict(self._places))
 
-    def _node(
-        self,
-        name: str,
-        subnet_id: str,
-        private_ips: list[str],
-        tags: Mapping[str, str],
-        metadata_dir: Path,
-    ) -> Node:
+    def replace(self, name: str) -> Node:
+        """Terminate a node's instance and make another one under its name, as a repair would.
+
+        Returns:
+            The new one. Its private addresses are others, its disk is whatever the cluster keeps.
+        """
+        self._ec2.terminate_instances(InstanceIds=[self.nodes[name].instance_id])
+        node = self._node(name, list(self.nodes).index(name), taken=100)
+        with self._lock:
+            self.nodes[name] = node
+            version, places = self._next_version(), dict(self._places)
+        self._write(version, places)
+        return node
+
+    def _node(self, name: str, index: int, taken: int = 0) -> Node:
+        zone = index % len(self._subnets)
+        subnet_id, first = self._subnets[zone], 10 + taken + index
+        private_ips = [f"10.0.{zone}.{first + 20 * n}" for n in range(self._resources)]
+        tags = {"Name": name, CLUSTER_TAG: self.cluster_id, **self._instance_tags.get(name, {})}
         made = self._ec2.run_instances(
             ImageId=_IMAGE_ID,
             MinCount=1,
@@ -156,7 +159,7 @@ class World:
             mac=attached["MacAddress"],
             availability_zone=made["Placement"]["AvailabilityZone"],
             principal=name,
-            metadata_file=metadata_dir / f"{name}.json",
+            metadata_file=self._metadata_dir / f"{name}.json",
         )
 
     def _address(self, resource: str, index: int) -> Address:

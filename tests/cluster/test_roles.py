@@ -1,0 +1,122 @@
+"""Where the role comes from, on a real cluster: a group, a promotable clone, a replaced node.
+
+One cluster with three addresses: `eip` has our resource agent and is the first of a group, `web` is
+that group watched as a whole, `db` is a promotable clone that the agent only watches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.cluster.real import RealCluster
+from lab.real_site import Place, install_agents, real_cluster
+from lab.site import CLUSTER_ID, START_TIMEOUT_SECONDS
+
+pytestmark = [pytest.mark.real_cluster, pytest.mark.timeout(240)]
+
+WATCHED = ("eip", "web", "db")
+SECONDS = 45.0
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    with real_cluster(resources=WATCHED) as place:
+        install_agents(place, resources=" ".join(WATCHED))
+        pcs = place.cluster.pcs
+        start = ("op", "start", f"timeout={START_TIMEOUT_SECONDS}s")
+        meta = ("meta", "multiple-active=stop_unexpected")
+        pcs("n1", "resource", "create", "eip", "ocf:eip-arbiter:eip", *start, *meta)
+        pcs("n1", "resource", "create", "app", "ocf:pacemaker:Dummy")
+        pcs("n1", "resource", "group", "add", "web", "eip", "app")
+        pcs("n1", "resource", "create", "db", "ocf:pacemaker:Stateful", "promotable")
+        pair = ("Promoted", "db-clone", "with", "Started", "web", "INFINITY")
+        pcs("n1", "constraint", "colocation", "add", *pair)
+        yield place
+
+
+def roles(cluster: RealCluster, node: str) -> set[str]:
+    """What a node itself says that it runs, the clone by its promoted copy."""
+    view = cluster.view(node)
+    if view is None:
+        return set()
+    return {
+        resource.id
+        for resource in view.resources
+        if node in resource.running_on
+        and resource.role == ("Promoted" if resource.id == "db" else "Started")
+        and resource.pending is None
+    }
+
+
+def await_all_on(place: Place, node: str) -> None:
+    """Waits until a node alone runs everything, and all addresses are there."""
+
+    def settled() -> bool:
+        return all(place.world.holder(name) == node for name in WATCHED) and roles(
+            place.cluster, node
+        ) == {"eip", "app", "db"}
+
+    place.cluster.wait_until(settled, f"everything on {node}", SECONDS)
+
+
+def serving(place: Place) -> tuple[str, str]:
+    """The node that everything is on, and the other one."""
+    place.cluster.wait_online()
+    place.cluster.wait_until(
+        lambda: (
+            len({place.world.holder(name) for name in WATCHED}) == 1
+            and place.world.holder() is not None
+        ),
+        "all addresses on one node",
+        SECONDS,
+    )
+    holder = place.world.holder()
+    assert holder is not None
+    await_all_on(place, holder)
+    return holder, "n2" if holder == "n1" else "n1"
+
+
+def last_grants(place: Place) -> dict[str, str]:
+    """The rule of each address's last grant."""
+    status = place.aws.invoke("Operate", {"verb": "status", "cluster": CLUSTER_ID}).result
+    return {address["resource"]: address["granted_by"] for address in status["addresses"]}
+
+
+def test_a_planned_stop_moves_group_and_promotion_with_their_addresses(place: Place) -> None:
+    holder, peer = serving(place)
+    began = place.aws.journal.now()
+    place.cluster.stop(holder)
+    await_all_on(place, peer)
+    moves = place.aws.journal.moves(since=began)
+    assert len([move for move in moves if move.to_instance]) == len(WATCHED)
+    assert last_grants(place) == dict.fromkeys(WATCHED, "R061")
+    place.cluster.start(holder)
+
+
+def test_a_power_loss_moves_them_as_well(place: Place) -> None:
+    holder, peer = serving(place)
+    began = place.aws.journal.now()
+    place.cluster.power_off(holder)
+    await_all_on(place, peer)
+    moves = place.aws.journal.moves(since=began)
+    assert last_grants(place) == dict.fromkeys(WATCHED, "R070")
+    assert [move.to_instance for move in moves] == [place.world.nodes[peer].instance_id] * 3
+    place.cluster.power_on(holder)
+
+
+def test_a_new_instance_under_an_old_name_takes_over(place: Place) -> None:
+    holder, peer = serving(place)
+    place.cluster.power_off(peer)
+    old = place.world.nodes[peer].instance_id
+    new = place.world.replace(peer)
+    assert new.instance_id != old
+    place.cluster.power_on(peer)
+    assert serving(place) == (holder, peer)
+    place.cluster.stop(holder)
+    await_all_on(place, peer)
+    status = place.aws.invoke("Operate", {"verb": "status", "cluster": CLUSTER_ID}).result
+    assert sorted(node["instance"] for node in status["nodes"]) == sorted(
+        node.instance_id for node in place.world.nodes.values()
+    )
