@@ -7,6 +7,7 @@ that group watched as a whole, `db` is a promotable clone that the agent only wa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from lab.site import CLUSTER_ID, START_TIMEOUT_SECONDS
 pytestmark = [pytest.mark.real_cluster, pytest.mark.timeout(240)]
 
 WATCHED = ("eip", "web", "db")
+PAIR = ("Promoted", "db-clone", "with", "Started", "web", "INFINITY")
 SECONDS = 45.0
 
 
@@ -31,8 +33,7 @@ def place() -> Iterator[Place]:
         pcs("n1", "resource", "create", "app", "ocf:pacemaker:Dummy")
         pcs("n1", "resource", "group", "add", "web", "eip", "app")
         pcs("n1", "resource", "create", "db", "ocf:pacemaker:Stateful", "promotable")
-        pair = ("Promoted", "db-clone", "with", "Started", "web", "INFINITY")
-        pcs("n1", "constraint", "colocation", "add", *pair)
+        pcs("n1", "constraint", "colocation", "add", *PAIR)
         yield place
 
 
@@ -75,13 +76,25 @@ def serving(place: Place) -> tuple[str, str]:
     holder = place.world.holder()
     assert holder is not None
     await_all_on(place, holder)
+    place.cluster.wait_until(
+        lambda: {node["pacemaker"] for node in status(place)["nodes"]} == {"online"},
+        "the control plane heard that both are online",
+        SECONDS,
+    )
     return holder, "n2" if holder == "n1" else "n1"
+
+
+def status(place: Place) -> dict[str, Any]:
+    """The operator's `status`."""
+    found: dict[str, Any] = place.aws.invoke(
+        "Operate", {"verb": "status", "cluster": CLUSTER_ID}
+    ).result
+    return found
 
 
 def last_grants(place: Place) -> dict[str, str]:
     """The rule of each address's last grant."""
-    status = place.aws.invoke("Operate", {"verb": "status", "cluster": CLUSTER_ID}).result
-    return {address["resource"]: address["granted_by"] for address in status["addresses"]}
+    return {address["resource"]: address["granted_by"] for address in status(place)["addresses"]}
 
 
 def test_a_planned_stop_moves_group_and_promotion_with_their_addresses(place: Place) -> None:
@@ -106,6 +119,45 @@ def test_a_power_loss_moves_them_as_well(place: Place) -> None:
     place.cluster.power_on(holder)
 
 
+def test_a_switchover_takes_the_group_along(place: Place) -> None:
+    holder, peer = serving(place)
+    order = {"verb": "switchover", "cluster": CLUSTER_ID, "holder": holder, "target": peer}
+    answer = place.aws.invoke("Operate", {**order, "resource": "eip"}).result
+    assert answer["outcome"] in ("accepted", "moved"), answer
+    await_all_on(place, peer)
+    await_no_order(place)
+
+
+def test_a_promotion_is_moved_by_an_order_of_its_own(place: Place) -> None:
+    holder, peer = serving(place)
+    pair = place.cluster.pcs("n1", "constraint", "colocation", "config", "--full")
+    place.cluster.pcs("n1", "constraint", "delete", pair.rpartition("id:")[2].strip(" ()\n"))
+    order = {"verb": "failover", "cluster": CLUSTER_ID, "target": peer, "resource": "db"}
+    answer = place.aws.invoke("Operate", order).result
+    assert answer["outcome"] == "moved", answer
+    place.cluster.wait_until(
+        lambda: roles(place.cluster, peer) == {"db"} and place.world.holder("db") == peer,
+        f"db promoted on {peer}",
+        SECONDS,
+    )
+    await_no_order(place)
+    assert place.world.holder("eip") == holder
+    view = place.cluster.view(peer)
+    copies = [r.running_on for r in view.resources if r.id == "db"] if view else []
+    assert sorted(copies) == [("n1",), ("n2",)], "the unpromoted copy runs on"
+    place.cluster.pcs("n1", "constraint", "colocation", "add", *PAIR)
+
+
+def await_no_order(place: Place) -> None:
+    """Waits until no order stands, and Pacemaker has no constraint left of it."""
+
+    def done() -> bool:
+        left = place.cluster.pcs("n1", "constraint", "location")
+        return not any(a["order"] for a in status(place)["addresses"]) and "cli-" not in left
+
+    place.cluster.wait_until(done, "no order, and no constraint of one", SECONDS)
+
+
 def test_a_new_instance_under_an_old_name_takes_over(place: Place) -> None:
     holder, peer = serving(place)
     place.cluster.power_off(peer)
@@ -116,7 +168,6 @@ def test_a_new_instance_under_an_old_name_takes_over(place: Place) -> None:
     assert serving(place) == (holder, peer)
     place.cluster.stop(holder)
     await_all_on(place, peer)
-    status = place.aws.invoke("Operate", {"verb": "status", "cluster": CLUSTER_ID}).result
-    assert sorted(node["instance"] for node in status["nodes"]) == sorted(
+    assert sorted(node["instance"] for node in status(place)["nodes"]) == sorted(
         node.instance_id for node in place.world.nodes.values()
     )
