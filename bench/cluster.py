@@ -81,7 +81,9 @@ class Contest:
     def _join(self, place: Place, contender: Contender) -> Trials:
         self._say(f"{contender.name} joins a cluster")
         contender.join(place)
-        return Trials(place, contender)
+        trials = Trials(place, contender)
+        trials.settle()
+        return trials
 
     def _say(self, text: str) -> None:
         print(f"  {time.monotonic() - self._began:7.0f} s  {text}", flush=True)

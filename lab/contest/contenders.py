@@ -46,8 +46,16 @@ class Contender:
         place.cluster.pcs("n1", "resource", "create", RESOURCE, f"ocf:{provider}:{kind}", *options)
 
     def leave(self, place: Place) -> None:
-        """Takes the resource away."""
+        """Takes the resource away, everywhere."""
         place.cluster.pcs("n1", "resource", "delete", RESOURCE)
+        views = place.cluster.view
+        place.cluster.wait_until(
+            lambda: all(
+                (view := views(name)) is not None and view.resource(RESOURCE) is None
+                for name in place.cluster.nodes
+            ),
+            f"{self.name} is gone",
+        )
 
     def is_calm(self, _place: Place) -> bool:
         """Whether all that it does after a fault is done."""
@@ -125,6 +133,9 @@ class EipArbiter(Contender):
     def join(self, place: Place) -> None:
         """Installs the agents, which stay; so this contender comes last on a cluster."""
         install(place)
+
+    def leave(self, _place: Place) -> None:
+        """Stays: the cluster's end is its end, and what comes after the trials needs it."""
 
     def is_calm(self, place: Place) -> bool:
         """Whether the control plane sees no alarm, and Pacemaker remembers no failure."""

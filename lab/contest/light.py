@@ -59,8 +59,8 @@ def lightness(place: Place, seconds: float) -> dict[str, Lightness]:
 
 def agent_pid(place: Place, node: str) -> int:
     """The agent's process on a node, by its number in here."""
-    for pid in place.cluster.node(node).pids("python"):
-        if b"eip-agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+    for pid in place.cluster.node(node).pids("eip-agent"):
+        if b"run" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
             return pid
     raise LookupError(f"no agent runs on {node}")
 
