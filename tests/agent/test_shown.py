@@ -33,6 +33,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         "addresses": {"eip": address},
         "node_names": {"i-2": "n2"},
         "refused_starts": ["eip"],
+        "failing_checks": ["unit web.service"],
     }
     return said | changes
 
@@ -44,6 +45,7 @@ def test_the_page_says_it_all_in_three_parts() -> None:
         "             eip: starting",
         "             lost sight of n2",
         "             public addresses here: none",
+        "             failing check: unit web.service",
         "last said    report 4.9, claim, 1.5 s ago",
         "             publishing: ok, 9 sent",
         "was answered 0.2 s ago, reading: ok",

@@ -108,6 +108,7 @@ class AgentProcess:
             reporter=self.reporter,
             publisher=publisher,
             clean_up=self.clean_up,
+            health=types.SimpleNamespace(failing=[]),  # type: ignore[arg-type]
             say=say,
         )
         watchers.observe()

@@ -87,6 +87,7 @@ class Agent:
             reporter=self._reporter,
             publisher=self._publisher,
             clean_up=self._clean_up,
+            health=self._health,
             say=say,
         )
         self._server = LocalServer(settings.socket, operations.handle)

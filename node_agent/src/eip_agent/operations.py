@@ -14,6 +14,7 @@ from eip_agent.view import NEVER, Word
 
 if TYPE_CHECKING:
     from eip_agent.followup import CleanUp
+    from eip_agent.health import Health
     from eip_agent.publisher import Publisher
     from eip_agent.reporter import Reporter
     from eip_agent.server import Alive
@@ -36,9 +37,11 @@ class Operations:
         reporter: Reporter,
         publisher: Publisher,
         clean_up: CleanUp,
+        health: Health,
         say: Callable[..., None],
     ) -> None:
         self._board, self._settings, self._say = board, settings, say
+        self._health = health
         self._reporter, self._publisher, self._clean_up = reporter, publisher, clean_up
 
     def handle(self, request: Mapping[str, Any], alive: Alive) -> Mapping[str, Any]:
@@ -181,6 +184,7 @@ class Operations:
             "links": s.links,
             "words": {name: dataclasses.asdict(word) for name, word in s.words.items()},
             "refused_starts": self._clean_up.resources,
+            "failing_checks": self._health.failing,
         }
 
 

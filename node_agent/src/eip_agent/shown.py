@@ -10,8 +10,9 @@ def status_page(answer: Mapping[str, Any], now_epoch_ms: int) -> str:
     """The lines of `eip-agent status`; text of other machines loses what a terminal would obey."""
     report = answer["report"]
     lines = [f"agent        version {answer['version']}"]
+    failing = [f"             failing check: {name}" for name in answer["failing_checks"]]
     if report:
-        lines += _sees(report) + _said(report, answer, now_epoch_ms)
+        lines += _sees(report) + failing + _said(report, answer, now_epoch_ms)
     lines += _answered(answer)
     lines += [
         f"pending      a refused start of {name} is to be forgotten" for name in _owed(answer)
