@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from agent.fakes import ME, PEER, PUBLIC_IP, FakeNode
 from eip_agent import __version__
+from eip_agent.channel import ExchangeError
 from eip_agent.doctor import cluster, local, region
 from eip_agent.doctor.command import page
 from eip_agent.doctor.finding import Finding, exit_status, failure, note, ok, warning
+from eip_agent.metadata import Identity, MetadataService
 from eip_agent.settings import Settings
 from eip_contract.state_item import AddressStatus, ClusterStatus
 
@@ -311,6 +313,28 @@ def test_a_node_that_reports_through_the_elastic_ip_alone(
 ) -> None:
     found = region.judge_way(frozenset(public), frozenset({PUBLIC_IP}), private=private)
     assert found.level == level
+
+
+@pytest.mark.parametrize(("written", "asked"), [("", "eu-west-3"), ("us-east-2", "us-east-2")])
+def test_without_a_region_in_the_settings_the_instances_own_is_asked(
+    monkeypatch: pytest.MonkeyPatch, written: str, asked: str
+) -> None:
+    tried: list[str] = []
+
+    class Unreachable:
+        """A fake channel that only notes whom it was to reach."""
+
+        def __init__(self, url: str, *_: float) -> None:
+            tried.append(url)
+
+        def request(self, *_: Any) -> None:
+            raise ExchangeError("connect", "refused")
+
+    identity = Identity(ME, "eu-west-3", "eu-west-3a", "123456789012", "aws")
+    monkeypatch.setattr(MetadataService, "identity", lambda _self: identity)
+    monkeypatch.setattr(region, "Channel", Unreachable)
+    region.examine(dataclasses.replace(SETTINGS, region=written), None, None)
+    assert {f"https://{name}.{asked}.amazonaws.com" for name in ("events", "dynamodb")} == {*tried}
 
 
 def test_the_exit_status_is_that_of_the_worst_finding() -> None:
