@@ -7,7 +7,8 @@ from typing import Any
 
 import boto3
 from eip_arbiter.assembly import assemble, assemble_inspection
-from eip_arbiter.operations import RefusedError, operate
+from eip_arbiter.operations import operate
+from eip_arbiter.requests import RefusedError
 from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG, EVENTS_CONFIG
 from eip_arbiter.telemetry import PowertoolsTelemetry
 

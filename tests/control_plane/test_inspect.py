@@ -11,7 +11,7 @@ from control_plane.harness import Cluster
 from control_plane.local import Local
 from eip_arbiter.assembly import assemble_inspection
 from eip_arbiter.inspecting import Inspection, moment
-from eip_arbiter.operations import RefusedError
+from eip_arbiter.requests import RefusedError
 from eip_arbiter.watching import Seen, Unready
 
 from lab.embedded.cloud import EmbeddedAws

@@ -14,8 +14,10 @@ from control_plane.harness import Cluster
 from control_plane.local import Local
 from control_plane.observed import lines, rules
 from eip_arbiter.decision.snapshot import OrderKind, Phase, Snapshot
-from eip_arbiter.operations import ORDER_MS, RefusedError, operate
+from eip_arbiter.operations import operate
+from eip_arbiter.orders import ORDER_MS
 from eip_arbiter.ports import Store
+from eip_arbiter.requests import RefusedError
 from eip_contract.report import OrderProgress
 
 from lab.embedded.cloud import EmbeddedAws

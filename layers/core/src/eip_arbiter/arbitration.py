@@ -7,13 +7,12 @@ but a failed move, which stays `moving` in the state until a later report resume
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from eip_contract.report import NodeReport, ReportRejected
 
-from eip_arbiter import announcing
+from eip_arbiter import announcing, narrating
 from eip_arbiter.announcing import Announcer, Silent
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
@@ -31,6 +30,7 @@ from eip_arbiter.ports import (
     Store,
     Unregistered,
 )
+from eip_arbiter.registering import register
 from eip_arbiter.telemetry import Telemetry
 
 LATE_EVENT_MS = 30_000
@@ -57,7 +57,12 @@ class Arbiter:
         """
         outcome = self.store.record_report(report, self.clock())
         if isinstance(outcome, Unregistered):
-            self._register(report)
+            register(
+                report,
+                store=self.store,
+                inventory=self.inventory,
+                telemetry=self.telemetry,
+            )
             outcome = self.store.record_report(report, self.clock())
         if isinstance(outcome, StaleReport):
             raise ReportRejected(
@@ -111,7 +116,9 @@ class Arbiter:
         address = snapshot.addresses[resource]
         if isinstance(decision, Keep):
             if not decision.calm:
-                self.telemetry.kept(decision.rule, decision.sentence, **_fields(snapshot, address))
+                self.telemetry.kept(
+                    decision.rule, decision.sentence, **narrating.fields(snapshot, address)
+                )
             if decision.rule == "R040":
                 self.announcer.announce(
                     announcing.blocked(
@@ -125,13 +132,13 @@ class Arbiter:
         now = self.clock()
         after = apply(address, change, self.policy, now)
         outcome = self.store.commit(snapshot, after, change.rested_on)
-        fields = _fields(snapshot, after)
+        facts = narrating.fields(snapshot, after)
         if not isinstance(outcome, Committed):
             self.telemetry.kept(
-                change.rule, f"not done, a newer report is there: {change.sentence}", **fields
+                change.rule, f"not done, a newer report is there: {change.sentence}", **facts
             )
             return snapshot
-        self.telemetry.decided(change.rule, change.sentence, **fields)
+        self.telemetry.decided(change.rule, change.sentence, **facts)
         if not isinstance(change, Note):
             # A resumed move may have got as far as EC2 before.
             look = isinstance(change, Resume)
@@ -155,7 +162,7 @@ class Arbiter:
     def _move(self, snapshot: Snapshot, resource: str, sentence: str, *, look: bool) -> Snapshot:
         """Makes EC2 agree with the grant in force, then writes that it does."""
         address = snapshot.addresses[resource]
-        fields = _fields(snapshot, address)
+        facts = narrating.fields(snapshot, address)
         started_ms = self.clock()
         try:
             placed = self._place(snapshot, address, look=look)
@@ -165,7 +172,7 @@ class Arbiter:
                 f"{error}; it stays moving and is resumed by R031"
             )
             self.telemetry.count("MoveFailed", snapshot.cluster_id)
-            self.telemetry.failed(failure, **fields)
+            self.telemetry.failed(failure, **facts)
             self.announcer.announce(
                 announcing.move_failed(snapshot, address, error.code, failure, self.clock())
             )
@@ -187,13 +194,15 @@ class Arbiter:
         outcome = self.store.settle(snapshot, settled)
         if not isinstance(outcome, Committed):
             self.telemetry.kept(
-                address.rule, f"term {address.term} was overtaken while it moved", **fields
+                address.rule, f"term {address.term} was overtaken while it moved", **facts
             )
             return snapshot
         self.telemetry.count("Moves", snapshot.cluster_id)
         self.telemetry.count("MoveTime", snapshot.cluster_id, self.clock() - started_ms)
         self.telemetry.decided(
-            address.rule, f"settled: {_where(snapshot, settled)}", **_fields(snapshot, settled)
+            address.rule,
+            f"settled: {narrating.where(snapshot, settled)}",
+            **narrating.fields(snapshot, settled),
         )
         self.announcer.announce(
             announcing.address_moved(outcome.snapshot, address, address.interface_id, sentence)
@@ -234,41 +243,6 @@ class Arbiter:
         if self.clock() + self.policy.ec2_call_ms > address.deadline_ms:
             raise MoveFailedError("DeadlineTooNear", "the time left does not cover the call")
 
-    def _register(self, report: NodeReport) -> None:
-        found = self.inventory.node(report.instance_id)
-        if found is None or found[0] != report.cluster_id:
-            raise ReportRejected(
-                "not_tagged",
-                f"{report.instance_id} is not tagged eip-arbiter:cluster={report.cluster_id}",
-            )
-        addresses = self.inventory.addresses(report.cluster_id)
-        if not addresses:
-            raise ReportRejected(
-                "unknown_cluster",
-                f"no Elastic IP is tagged eip-arbiter:cluster={report.cluster_id}",
-            )
-        _refuse_doubles(report.cluster_id, addresses)
-        self.store.register(report.cluster_id, found[1], addresses)
-        self.telemetry.decided(
-            "registered",
-            f"{report.node_name} joins with {', '.join(a.public_ip for a in addresses)} in view",
-            cluster=report.cluster_id,
-            instance=report.instance_id,
-        )
-        self._forget_terminated(report.cluster_id)
-
-    def _forget_terminated(self, cluster_id: str) -> None:
-        """A cluster whose instances are replaced again and again must not grow for ever.
-
-        A lost race is left to the next registration.
-        """
-        snapshot = self.store.read(cluster_id)
-        gone = departed(snapshot) if snapshot else ()
-        if snapshot and gone and isinstance(self.store.forget(snapshot, gone), Committed):
-            self.telemetry.decided(
-                "forgotten", f"{', '.join(gone)} is terminated, says EC2", cluster=cluster_id
-            )
-
     def _tell_history(
         self, snapshot: Snapshot, address: Address, *, kind: str, at_ms: int, sentence: str
     ) -> None:
@@ -280,76 +254,6 @@ class Arbiter:
                 at_ms=at_ms,
                 kind=kind,
                 sentence=sentence,
-                evidence=_evidence(snapshot),
+                evidence=narrating.evidence(snapshot),
             )
         )
-
-
-def departed(snapshot: Snapshot) -> tuple[str, ...]:
-    """Terminated instances that no address is or will be on."""
-    wanted = {address.holder for address in snapshot.addresses.values()}
-    wanted |= {a.order.target for a in snapshot.addresses.values() if a.order}
-    return tuple(
-        node.instance_id
-        for node in snapshot.nodes.values()
-        if node.ec2 and node.ec2.state == "terminated" and node.instance_id not in wanted
-    )
-
-
-def _refuse_doubles(cluster_id: str, addresses: tuple[Address, ...]) -> None:
-    """Two addresses for one resource, or for one private address, would displace each other.
-
-    Raises:
-        ReportRejected: reason `ambiguous_address`, with the tag that would tell them apart.
-    """
-    for tag, of in (
-        ("eip-arbiter:resource", [a.resource for a in addresses]),
-        ("eip-arbiter:private-ip-index", [str(a.private_ip_index) for a in addresses]),
-    ):
-        doubled = [
-            a.public_ip for a, value in zip(addresses, of, strict=True) if of.count(value) > 1
-        ]
-        if doubled:
-            raise ReportRejected(
-                "ambiguous_address",
-                f"{' and '.join(sorted(doubled))} of cluster {cluster_id} have the same {tag}",
-            )
-
-
-def _fields(snapshot: Snapshot, address: Address) -> dict[str, str | int]:
-    return {
-        "cluster": snapshot.cluster_id,
-        "resource": address.resource,
-        "public_ip": address.public_ip,
-        "holder": address.holder or "",
-        "term": address.term,
-        "phase": address.phase.value,
-    }
-
-
-def _where(snapshot: Snapshot, address: Address) -> str:
-    if address.holder is None:
-        return f"{address.public_ip} ({address.resource}) is with nobody"
-    name = snapshot.nodes[address.holder].name
-    return f"{address.public_ip} ({address.resource}) is on {name} under term {address.term}"
-
-
-def _evidence(snapshot: Snapshot) -> str:
-    """The reports that were known, as JSON for people and machines."""
-    return json.dumps(
-        {
-            node.name: {
-                "instance": node.instance_id,
-                "report": f"{node.report.incarnation}.{node.report.seq}",
-                "received_at_ms": node.report.received_at_ms,
-                "pacemaker": node.report.pacemaker_state,
-                "members": node.report.members,
-                "suspects": sorted(node.report.suspects),
-                "resources": {r: s.state for r, s in node.report.resources.items()},
-                "ec2": node.ec2.state if node.ec2 else None,
-            }
-            for node in snapshot.nodes.values()
-            if node.report
-        },
-        separators=(",", ":"),
-    )

@@ -20,7 +20,7 @@ from eip_arbiter.decision import decide
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Decision, Grant
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
-from eip_arbiter.operations import RefusedError
+from eip_arbiter.requests import RefusedError, known_cluster, refuse
 from eip_arbiter.watching import Memory, Preflight
 
 USUAL_LINES, MOST_LINES = 20, 100
@@ -64,8 +64,8 @@ class Inspection:
         problems = Problems()
         cluster = problems.text("cluster", payload.get("cluster"), NAME)
         limit = problems.whole("limit", payload.get("limit", USUAL_LINES), 1, MOST_LINES)
-        self._refuse(problems)
-        self._read(cluster)
+        refuse(problems)
+        known_cluster(self.arbiter.store, cluster)
         lines = self.history.newest(cluster, limit)
         return {
             "outcome": "told",
@@ -88,8 +88,8 @@ class Inspection:
         problems = Problems()
         cluster = problems.text("cluster", payload.get("cluster"), NAME)
         name = problems.text("node", payload.get("node"), NAME)
-        self._refuse(problems)
-        snapshot = self._read(cluster)
+        refuse(problems)
+        snapshot = known_cluster(self.arbiter.store, cluster)
         node = snapshot.node_named(name)
         if node is None:
             raise RefusedError(f"{cluster} has no node {name!r}")
@@ -138,8 +138,8 @@ class Inspection:
         """Every check of the control plane's side, in words."""
         problems = Problems()
         cluster = problems.text("cluster", payload.get("cluster"), NAME)
-        self._refuse(problems)
-        snapshot = self._read(cluster)
+        refuse(problems)
+        snapshot = known_cluster(self.arbiter.store, cluster)
         places = self.preflight.tagged().get(cluster, {})
         found = checks(snapshot, self.arbiter.policy, self.arbiter.clock(), places, self.preflight)
         ill = [check for check in found if not check.ok]
@@ -150,17 +150,6 @@ class Inspection:
             "sentence": "; ".join(check.sentence for check in ill)
             or f"{cluster} is well: all {len(found)} checks hold",
         }
-
-    def _read(self, cluster: str) -> Snapshot:
-        snapshot = self.arbiter.store.read(cluster)
-        if snapshot is None:
-            raise RefusedError(f"no cluster {cluster!r} is known: none of its nodes has reported")
-        return snapshot
-
-    @staticmethod
-    def _refuse(problems: Problems) -> None:
-        if problems.found:
-            raise RefusedError("; ".join(problems.found))
 
 
 def moment(at_ms: int) -> str:

@@ -1,0 +1,88 @@
+"""How a node and its cluster's addresses come into the state, and how replaced nodes leave it.
+
+By the tags that EC2 has, never by what a report says of itself.
+"""
+
+from __future__ import annotations
+
+from eip_contract.report import NodeReport, ReportRejected
+
+from eip_arbiter.decision.snapshot import Address, Snapshot
+from eip_arbiter.ports import Committed, Inventory, Store
+from eip_arbiter.telemetry import Telemetry
+
+
+def register(
+    report: NodeReport, *, store: Store, inventory: Inventory, telemetry: Telemetry
+) -> None:
+    """Takes the reporting node and its cluster's addresses into the state.
+
+    Raises:
+        ReportRejected: reason `not_tagged`, `unknown_cluster` or `ambiguous_address`; nothing was
+            changed.
+    """
+    found = inventory.node(report.instance_id)
+    if found is None or found[0] != report.cluster_id:
+        raise ReportRejected(
+            "not_tagged",
+            f"{report.instance_id} is not tagged eip-arbiter:cluster={report.cluster_id}",
+        )
+    addresses = inventory.addresses(report.cluster_id)
+    if not addresses:
+        raise ReportRejected(
+            "unknown_cluster",
+            f"no Elastic IP is tagged eip-arbiter:cluster={report.cluster_id}",
+        )
+    _refuse_doubles(report.cluster_id, addresses)
+    store.register(report.cluster_id, found[1], addresses)
+    telemetry.decided(
+        "registered",
+        f"{report.node_name} joins with {', '.join(a.public_ip for a in addresses)} in view",
+        cluster=report.cluster_id,
+        instance=report.instance_id,
+    )
+    _forget_terminated(report.cluster_id, store, telemetry)
+
+
+def _forget_terminated(cluster_id: str, store: Store, telemetry: Telemetry) -> None:
+    """A cluster whose instances are replaced again and again must not grow for ever.
+
+    A lost race is left to the next registration.
+    """
+    snapshot = store.read(cluster_id)
+    gone = departed(snapshot) if snapshot else ()
+    if snapshot and gone and isinstance(store.forget(snapshot, gone), Committed):
+        telemetry.decided(
+            "forgotten", f"{', '.join(gone)} is terminated, says EC2", cluster=cluster_id
+        )
+
+
+def departed(snapshot: Snapshot) -> tuple[str, ...]:
+    """Terminated instances that no address is or will be on."""
+    wanted = {address.holder for address in snapshot.addresses.values()}
+    wanted |= {a.order.target for a in snapshot.addresses.values() if a.order}
+    return tuple(
+        node.instance_id
+        for node in snapshot.nodes.values()
+        if node.ec2 and node.ec2.state == "terminated" and node.instance_id not in wanted
+    )
+
+
+def _refuse_doubles(cluster_id: str, addresses: tuple[Address, ...]) -> None:
+    """Two addresses for one resource, or for one private address, would displace each other.
+
+    Raises:
+        ReportRejected: reason `ambiguous_address`, with the tag that would tell them apart.
+    """
+    for tag, of in (
+        ("eip-arbiter:resource", [a.resource for a in addresses]),
+        ("eip-arbiter:private-ip-index", [str(a.private_ip_index) for a in addresses]),
+    ):
+        doubled = [
+            a.public_ip for a, value in zip(addresses, of, strict=True) if of.count(value) > 1
+        ]
+        if doubled:
+            raise ReportRejected(
+                "ambiguous_address",
+                f"{' and '.join(sorted(doubled))} of cluster {cluster_id} have the same {tag}",
+            )
