@@ -7,13 +7,16 @@ breaks on common references. Here every type is made by a function of `resources
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from botocore.exceptions import ClientError, ParamValidationError
 
 from lab.embedded.intrinsics import NO_VALUE, Resolver, TemplateError
-from lab.embedded.resources import MAKERS, RECORDED_ONLY, Made, Order, Site, record
+from lab.embedded.making import Made, Order, Site
+from lab.embedded.resources import MAKERS, RECORDED_ONLY, record
+from lab.embedded.translate import translate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +50,10 @@ class Stack:
             self._get_att,
             self._template.get("Mappings", {}),
             self._template.get("Conditions", {}),
+            {
+                "Fn::GetAZs": lambda region: [f"{region or site.region}{a}" for a in "abc"],
+                "Fn::ImportValue": self._import,
+            },
         )
 
     def deploy(self) -> None:
@@ -65,7 +72,21 @@ class Stack:
                 self._make(logical_id)
         for name, output in self._template.get("Outputs", {}).items():
             if self._applies(output):
-                self.outputs[name] = str(self._resolver.resolve(output["Value"]))
+                self._export(name, self._resolver.resolve(output))
+
+    def _export(self, output: str, resolved: Mapping[str, Any]) -> None:
+        self.outputs[output] = str(resolved["Value"])
+        if "Export" not in resolved:
+            return
+        name = resolved["Export"]["Name"]
+        if name in self._site.exports:
+            raise TemplateError(f"{output}: another stack exports {name} already")
+        self._site.exports[name] = self.outputs[output]
+
+    def _import(self, name: str) -> str:
+        if name not in self._site.exports:
+            raise TemplateError(f"no stack exports {name}")
+        return self._site.exports[name]
 
     def _applies(self, item: Mapping[str, Any]) -> bool:
         return "Condition" not in item or self._resolver.condition(item["Condition"])
@@ -141,3 +162,18 @@ class Stack:
             f"<StackStatus>CREATE_COMPLETE</StackStatus><Outputs>{outputs}</Outputs></member></Stacks>"
             "</DescribeStacksResult></DescribeStacksResponse>"
         )
+
+
+def deploy_beside(
+    site: Site, template: Path, name: str, parameters: Mapping[str, str] | None = None
+) -> Stack:
+    """Deploy one more stack in the account of another one, whose exports it may import.
+
+    Raises:
+        TemplateError: It cannot be made.
+    """
+    stack = Stack(
+        translate(template, parameters, site.region), dataclasses.replace(site, name=name)
+    )
+    stack.deploy()
+    return stack
