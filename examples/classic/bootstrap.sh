@@ -11,6 +11,7 @@
 #
 # Each step may be repeated. /etc/eip-classic.conf says what the stack knows.
 set -eu
+umask 022 # the user data has a stricter one
 
 SETTINGS=/etc/eip-classic.conf
 PACKAGE=/var/tmp/eip-agent.deb
@@ -55,7 +56,8 @@ install_packages() {
         chmod 755 /usr/sbin/policy-rc.d
         export DEBIAN_FRONTEND=noninteractive
         # shellcheck disable=SC2086 # a list of words
-        apt-get install -y --no-install-recommends $missing || { rm -f /usr/sbin/policy-rc.d; exit 1; }
+        { apt-get update && apt-get install -y --no-install-recommends $missing; } ||
+            { rm -f /usr/sbin/policy-rc.d; fail "apt-get did not install$missing"; }
         rm -f /usr/sbin/policy-rc.d
     else
         say "the distribution's packages are here"
@@ -105,7 +107,6 @@ cluster_id = $cluster_id
 bus = $bus
 table = $table
 node_name = $node
-health_http = http://127.0.0.1/
 CONF
     cluster_key | write /etc/corosync/authkey 400
     mkdir -p "$PAGE"
@@ -121,7 +122,7 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
-ExecStart=/usr/bin/python3 -m http.server --directory $PAGE 80
+ExecStart=/usr/bin/python3 -m http.server --bind $address --directory $PAGE 80
 DynamicUser=yes
 AmbientCapabilities=CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE

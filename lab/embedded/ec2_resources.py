@@ -121,9 +121,7 @@ def _allow(order: Order, group: str, rule: Mapping[str, Any]) -> None:
         permission["IpRanges"] = [{"CidrIp": rule["CidrIp"], **about}]
     if "SourceSecurityGroupId" in rule:
         permission["UserIdGroupPairs"] = [{"GroupId": rule["SourceSecurityGroupId"], **about}]
-    order.call(
-        "ec2", "authorize_security_group_ingress", GroupId=group, IpPermissions=[permission]
-    )
+    order.call("ec2", "authorize_security_group_ingress", GroupId=group, IpPermissions=[permission])
 
 
 def _launch_template(order: Order) -> Result:
