@@ -48,7 +48,7 @@ lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as
 	$(VENV)/bin/mypy functions/widget/handler.py
 	PYTHONPATH=$(PYTHONPATH_ALL) $(VENV)/bin/lint-imports
 	$(PY) -m lab.embedded.translate template.yaml > $(VENV)/translated.json
-	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json
+	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json examples/classic/template.yaml
 
 check: lint build test ## All that CI checks
 

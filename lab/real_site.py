@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def real_site(size: int = 2, *, token_ms: int = 1000) -> Iterator[Site]:
 def install(place: Place) -> Site:
     """Installs the agent's package on running nodes and creates the resource."""
     cluster, aws, world = place.cluster, place.aws, place.world
-    cluster.install(_PACKAGE, _built_package())
+    cluster.install(_PACKAGE, built_package())
     for name in cluster.nodes:
         cluster.run(name, ["dpkg", "--no-triggers", "--install", _PACKAGE])
         cluster.node(name).install("/etc/eip-agent/eip-agent.conf", agent_settings(aws, name))
@@ -116,7 +116,9 @@ def install(place: Place) -> Site:
     )
 
 
-def boot_agent(cluster: RealCluster, name: str) -> None:
+def boot_agent(
+    cluster: RealCluster, name: str, *, env: Mapping[str, str] | None = None, page_too: bool = True
+) -> None:
     """Starts on a node what systemd would: the agent as its own user, and the web page."""
     cluster.run(name, ["sh", "-c", _FOLDERS])
     cluster.spawn(
@@ -124,11 +126,13 @@ def boot_agent(cluster: RealCluster, name: str) -> None:
         ["/usr/bin/eip-agent", "run", "--config", "/etc/eip-agent/eip-agent.conf"],
         log="eip-agent.log",
         user=int(cluster.run(name, ["id", "-u", "eip-agent"]).stdout),
+        env=env,
     )
-    page.serve(cluster, name)
+    if page_too:
+        page.serve(cluster, name)
 
 
-def _built_package() -> Path:
+def built_package() -> Path:
     """The Debian package of this checkout."""
     build = [sys.executable, str(ROOT / "node_agent/packaging/build.py"), "--only", "deb"]
     folder = str(enclosure.STATE / "packages")
