@@ -19,7 +19,7 @@ demo: $(VENV)/.lab ## The main job on this machine, no root: ARGS="--json FILE",
 lab: $(VENV)/.lab packages ## The same on a real Pacemaker cluster, beside its peers: root, ARGS="--token 3000"
 	@$(PY) -m lab real $(ARGS)
 
-test: $(VENV)/.dev ## All tests; those of the real cluster and the browser need `make packages`
+test: $(VENV)/.dev .venv-sam/.ok .venv-emulator/.ok ## All tests; those of the real cluster and the browser need `make packages`
 	@$(PY) -m pytest $(ARGS)
 
 sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
@@ -66,7 +66,7 @@ packages: ## The Debian packages of the real cluster and the browser, where they
 	@sh lab/cluster/packages.sh
 
 clean: ## Remove what these commands made
-	rm -rf $(VENV) .venv-sam .aws-sam dist tests/iam/node_modules
+	rm -rf $(VENV) .venv-sam .venv-emulator .aws-sam dist tests/iam/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13")'
@@ -87,4 +87,10 @@ $(VENV)/.dev: requirements/dev.txt tests/iam/package-lock.json | $(VENV)/bin/pyt
 	@echo "installing the SAM command (once)"
 	@$(PYTHON) -m venv .venv-sam
 	@.venv-sam/bin/python $(PIP_INSTALL) requirements/sam.txt
+	@touch $@
+
+.venv-emulator/.ok: requirements/emulator.txt
+	@echo "installing the emulator that takes sam deploy (once)"
+	@$(PYTHON) -m venv .venv-emulator
+	@.venv-emulator/bin/python $(PIP_INSTALL) requirements/emulator.txt
 	@touch $@
