@@ -148,12 +148,28 @@ def _log_group(order: Order) -> Result:
     order.only("LogGroupName", "RetentionInDays", "Tags", "LogGroupClass")
     name = order.name("LogGroupName")
     order.call("logs", "create_log_group", logGroupName=name)
-    if days := order.properties.get("RetentionInDays"):
-        order.call("logs", "put_retention_policy", logGroupName=name, retentionInDays=days)
+    _retain_logs(order)
     return name, {"Arn": order.site.arn("logs", f"log-group:{name}:*")}
 
 
+def _retain_logs(order: Order) -> None:
+    name = order.name("LogGroupName")
+    if days := order.properties.get("RetentionInDays"):
+        order.call("logs", "put_retention_policy", logGroupName=name, retentionInDays=days)
+
+
 def _function(order: Order) -> Result:
+    spec = _specification(order)
+    order.site.functions.by_name[spec.name] = Function(spec, order.site.variables(spec))
+    return spec.name, {"Arn": spec.arn}
+
+
+def _update_function(order: Order) -> None:
+    spec = _specification(order)
+    order.site.functions.by_name[spec.name].update(spec, order.site.variables(spec))
+
+
+def _specification(order: Order) -> FunctionSpec:
     order.only(
         "Architectures", "Code", "DeadLetterConfig", "Description", "Environment", "FunctionName",
         "Handler", "Layers", "LoggingConfig", "MemorySize", "RecursiveLoop",
@@ -163,7 +179,7 @@ def _function(order: Order) -> Result:
     code, layers = order.code_of(wanted)
     reserved, logging = wanted.get("ReservedConcurrentExecutions"), wanted.get("LoggingConfig", {})
     variables = wanted.get("Environment", {}).get("Variables", {})
-    spec = FunctionSpec(
+    return FunctionSpec(
         logical_id=order.logical_id,
         name=name,
         arn=order.site.arn("lambda", f"function:{name}"),
@@ -180,8 +196,6 @@ def _function(order: Order) -> Result:
         reserved_concurrency=None if reserved is None else int(reserved),
         dead_letter_arn=wanted.get("DeadLetterConfig", {}).get("TargetArn"),
     )
-    order.site.functions.by_name[name] = Function(spec, order.site.variables(spec))
-    return name, {"Arn": spec.arn}
 
 
 def _permission(order: Order) -> Result:
@@ -224,3 +238,9 @@ MAKERS: dict[str, Callable[[Order], Result]] = {
     "AWS::SNS::Topic": _topic,
     "AWS::SQS::Queue": _queue,
 }
+
+UPDATERS: dict[str, Callable[[Order], None]] = {
+    "AWS::Lambda::Function": _update_function,
+    "AWS::Logs::LogGroup": _retain_logs,
+}
+"""What can be changed in place, which is all that the template's parameters change."""

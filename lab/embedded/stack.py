@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from lab.embedded.intrinsics import NO_VALUE, Resolver, TemplateError
 from lab.embedded.making import Made, Order, Site
-from lab.embedded.resources import MAKERS, RECORDED_ONLY, record
+from lab.embedded.resources import MAKERS, RECORDED_ONLY, UPDATERS, record
 from lab.embedded.translate import translate
 
 if TYPE_CHECKING:
@@ -26,14 +26,22 @@ if TYPE_CHECKING:
 
 
 class Stack:
-    """One deployed template."""
+    """One deployed template.
 
-    def __init__(self, translation: Translation, site: Site) -> None:
+    Args:
+        translation: What to make.
+        site: Where.
+        former: The stack as it was, to be updated: what is the same stays, what differs is changed
+            in place. Nothing is replaced or deleted, and nothing rolled back.
+    """
+
+    def __init__(self, translation: Translation, site: Site, former: Stack | None = None) -> None:
         self.resources: dict[str, Made] = {}
         self.outputs: dict[str, str] = {}
         self._translation = translation
         self._template = translation.template
         self._site = site
+        self._former: Mapping[str, Made] = former.resources if former else {}
         self._in_progress: list[str] = []
         self._pseudo = {
             "AWS::AccountId": site.account_id,
@@ -63,6 +71,8 @@ class Stack:
             TemplateError: Something cannot be made; what was made before stays.
         """
         wanted = self._template["Resources"]
+        if gone := self._former.keys() - {i for i, r in wanted.items() if self._applies(r)}:
+            raise TemplateError(f"the embedded AWS cannot delete {sorted(gone)} in an update")
         known = {*MAKERS, *RECORDED_ONLY}
         strange = {i: r["Type"] for i, r in wanted.items() if r["Type"] not in known}
         if strange:
@@ -79,7 +89,7 @@ class Stack:
         if "Export" not in resolved:
             return
         name = resolved["Export"]["Name"]
-        if name in self._site.exports:
+        if name in self._site.exports and not self._former:
             raise TemplateError(f"{output}: another stack exports {name} already")
         self._site.exports[name] = self.outputs[output]
 
@@ -115,17 +125,25 @@ class Stack:
             if self._applies(self._template["Resources"][name]):
                 self._make(name)
         properties = self._resolver.resolve(resource.get("Properties", {}))
-        maker = MAKERS.get(resource["Type"], record)
+        order = Order(self.code_of, self._site, logical_id, resource["Type"], properties)
         try:
-            ref, attributes = maker(
-                Order(self.code_of, self._site, logical_id, resource["Type"], properties)
-            )
+            made = self._updated(order) or _make(order)
         except (ClientError, ParamValidationError) as error:
             raise TemplateError(f"{logical_id} ({resource['Type']}): {error}") from error
-        made = Made(resource["Type"], ref, attributes, properties)
         self.resources[logical_id] = made
         self._in_progress.pop()
         return made
+
+    def _updated(self, order: Order) -> Made | None:
+        """What was there before, as the order wants it; None for what is new."""
+        there = self._former.get(order.logical_id)
+        if there is None or there.properties == order.properties:
+            return there
+        if order.type in UPDATERS:
+            UPDATERS[order.type](order)
+        elif order.type not in RECORDED_ONLY:
+            raise TemplateError(f"{order.logical_id}: an update of {order.type} is not supported")
+        return dataclasses.replace(there, properties=order.properties)
 
     def code_of(self, properties: Mapping[str, Any]) -> tuple[Path, tuple[Path, ...]]:
         """Return a function's code folder and its layers' folders."""
@@ -162,6 +180,11 @@ class Stack:
             f"<StackStatus>CREATE_COMPLETE</StackStatus><Outputs>{outputs}</Outputs></member></Stacks>"
             "</DescribeStacksResult></DescribeStacksResponse>"
         )
+
+
+def _make(order: Order) -> Made:
+    ref, attributes = MAKERS.get(order.type, record)(order)
+    return Made(order.type, ref, attributes, order.properties)
 
 
 def deploy_beside(
