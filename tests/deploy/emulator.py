@@ -2,7 +2,8 @@
 
 Its CloudFormation is its own: what holds here is that `sam` and the template work as a deployment,
 not that AWS would do each step the same way. Its EC2 is not asked for anything: it ignores
-AllowReassociation, filters and DryRun, so moves are tested on the embedded AWS.
+AllowReassociation, filters and DryRun, and its CloudFormation knows no AWS::EC2::EIP, Instance or
+SecurityGroupIngress. So moves, and the classic stack, are tested on the embedded AWS.
 """
 
 from __future__ import annotations
