@@ -87,13 +87,8 @@ def real_site(size: int = 2, *, token_ms: int = 1000) -> Iterator[Site]:
 
 def install(place: Place) -> Site:
     """Installs the agent's package on running nodes and creates the resource."""
-    cluster, aws, world = place.cluster, place.aws, place.world
-    cluster.install(_PACKAGE, built_package())
-    for name in cluster.nodes:
-        cluster.run(name, ["dpkg", "--no-triggers", "--install", _PACKAGE])
-        cluster.node(name).install("/etc/eip-agent/eip-agent.conf", agent_settings(aws, name))
-        boot_agent(cluster, name)
-    place.at_boot.append(boot_agent)
+    cluster = place.cluster
+    install_agents(place)
     first = cluster.nodes[0]
     cluster.pcs(first, "alert", "create", "id=eip-agent", f"path={ALERT_AGENT}")
     cluster.pcs(
@@ -102,6 +97,24 @@ def install(place: Place) -> Site:
         *("op", "start", f"timeout={START_TIMEOUT_SECONDS}s", "monitor", "interval=10s"),
         *("meta", "multiple-active=stop_unexpected"),
     )
+    return site_of(place)
+
+
+def install_agents(place: Place) -> None:
+    """Installs the agent's package on running nodes and starts it; Pacemaker is not asked."""
+    cluster = place.cluster
+    cluster.install(_PACKAGE, built_package())
+    for name in cluster.nodes:
+        cluster.run(name, ["dpkg", "--no-triggers", "--install", _PACKAGE])
+        settings = agent_settings(place.aws, name)
+        cluster.node(name).install("/etc/eip-agent/eip-agent.conf", settings)
+        boot_agent(cluster, name)
+    place.at_boot.append(boot_agent)
+
+
+def site_of(place: Place) -> Site:
+    """A place whose nodes have the agent, as a story sees it."""
+    cluster, aws, world = place.cluster, place.aws, place.world
     return Site(
         aws=aws,
         world=world,

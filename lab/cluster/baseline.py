@@ -148,12 +148,16 @@ class AwseipBaseline:
                 f"aws_access_key_id = {key}\naws_secret_access_key = {secret}\n",
             )
 
+    def create(self, *more: str) -> None:
+        """Create the resource; more words for `pcs` may follow its options."""
+        options = [f"{name}={value}" for name, value in self._options.items()]
+        command = ["resource", "create", RESOURCE, "ocf:heartbeat:awseip", *options, *more]
+        self._cluster.pcs("n1", *command)
+
     def measure(self, rounds: int = 1) -> AwseipFigures:
         """Run all faults, `rounds` times those that take the service over; about 4 minutes."""
         cluster = self._cluster
-        options = [f"{name}={value}" for name, value in self._options.items()]
-        options += ["meta", "migration-threshold=INFINITY"]  # Pacemaker's default
-        cluster.pcs("n1", "resource", "create", RESOURCE, "ocf:heartbeat:awseip", *options)
+        self.create("meta", "migration-threshold=INFINITY")  # Pacemaker's default
         figures = AwseipFigures(
             monitor_cpu_seconds=self._monitor_cpu(),
             planned_stop=tuple(self._takeover(cluster.stop, cluster.start) for _ in range(rounds)),
