@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 SEEDS ?= 200
-SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging lab tests bench
+SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging examples lab tests bench
 PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
@@ -46,9 +46,12 @@ lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as
 	$(VENV)/bin/mypy functions/operate/handler.py
 	$(VENV)/bin/mypy functions/watch/handler.py
 	$(VENV)/bin/mypy functions/widget/handler.py
+	$(VENV)/bin/mypy examples/probe/function/handler.py
 	PYTHONPATH=$(PYTHONPATH_ALL) $(VENV)/bin/lint-imports
 	$(PY) -m lab.embedded.translate template.yaml > $(VENV)/translated.json
-	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json examples/classic/template.yaml
+	$(PY) -m lab.embedded.translate examples/probe/template.yaml --parameter Targets=192.0.2.1:80 \
+		--parameter NoticesTopicArn=arn:aws:sns:eu-central-1:123456789012:notices > $(VENV)/probe.json
+	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json $(VENV)/probe.json examples/classic/template.yaml
 
 check: lint build test ## All that CI checks
 
