@@ -54,17 +54,18 @@ class Emulator:
 
     def sam(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Runs the real command, with nothing of this machine's own AWS settings."""
+        # How packages are fetched is this machine's business, which AWS account is not.
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHONPATH"))}
         environment = {
+            **kept,
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": REGION,
             "HOME": str(self.home),
-            "PATH": os.environ["PATH"],
+            "NO_PROXY": "127.0.0.1",
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": "0.5",
-            # How packages are fetched is this machine's business.
-            **{k: v for k, v in os.environ.items() if k.startswith("PIP_")},
         }
         return subprocess.run(
             [SAM, *arguments],

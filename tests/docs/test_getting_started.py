@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -67,9 +68,13 @@ def clone(tmp_path: Path) -> Path:
     return made
 
 
+@functools.cache
 def alone() -> list[str]:
-    """As root in a network of its own: the page's ports may be in use on this machine."""
-    return ["unshare", "--net"] if os.geteuid() == 0 else []
+    """In a network of its own where that can be: the page's ports may be in use on this machine."""
+    command = ["unshare", "--net"]
+    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("nsenter") is None:
+        return []
+    return [] if subprocess.run([*command, "true"], check=False).returncode else command
 
 
 class Terminal:
