@@ -118,14 +118,19 @@ def test_a_second_stack_in_the_account_is_another_world(one: Emulator) -> None:
     assert operate(one, "one", verb="status", cluster="web")["paused_until_ms"]
 
 
-def test_another_deployment_updates_and_replaces_nothing_that_holds_data(one: Emulator) -> None:
-    before = one.resources("one")
+def test_a_newer_version_updates_in_place_and_replaces_nothing_that_holds_data(
+    one: Emulator,
+) -> None:
+    before, layers = one.resources("one"), core_layers(one)
+    with (one.built / "Core/python/eip_arbiter/__init__.py").open("a") as newer:
+        newer.write("# a newer version\n")
     done = one.deploy("one", AnswerSeconds="4", LogRetentionDays="7")
     assert done.returncode == 0, done.stdout + done.stderr
     assert one.stack("one")["StackStatus"] == "UPDATE_COMPLETE"
     after = one.resources("one")
     for name in ("Table", "Bus", "DeadLetters", "Notices", *FUNCTIONS):
         assert after[name] == before[name]
+    assert core_layers(one).isdisjoint(layers), "the functions run the newer version"
     assert answer_seconds(one, "one") == dict.fromkeys(FUNCTIONS, "4")
     assert answer_seconds(one, "two") == dict.fromkeys(FUNCTIONS, "3"), "the other one's stay"
     groups = one.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/one-")
@@ -133,6 +138,18 @@ def test_another_deployment_updates_and_replaces_nothing_that_holds_data(one: Em
     assert operate(one, "one", verb="status", cluster="web")["paused_until_ms"], (
         "the state is there"
     )
+
+
+def core_layers(aws: Emulator) -> set[str]:
+    """The versions of the layer `core` that the functions of `one` have."""
+    physical = {name: identity for name, (_, identity) in aws.resources("one").items()}
+    lam = aws.client("lambda")
+    return {
+        layer["Arn"]
+        for name in FUNCTIONS
+        for layer in lam.get_function_configuration(FunctionName=physical[name])["Layers"]
+        if ":one-core:" in layer["Arn"]
+    }
 
 
 def answer_seconds(aws: Emulator, stack: str) -> dict[str, str]:
