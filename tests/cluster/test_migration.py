@@ -17,6 +17,7 @@ from lab.real_site import Place, install_agents, real_cluster
 pytestmark = [pytest.mark.real_cluster, pytest.mark.timeout(180)]
 
 MARK = "migration: "
+OURS = "resource create eip ocf:eip-arbiter:eip --group web"
 STATE = "/run/resource-agents/Dummy-app.state"
 
 
@@ -25,6 +26,7 @@ class Migration:
     """A cluster that runs `awseip`, and agents beside it that are new there."""
 
     place: Place
+    old: AwseipBaseline
     active: str
     standby: str
 
@@ -54,7 +56,8 @@ class Migration:
 def migration() -> Iterator[Migration]:
     with real_cluster() as place:
         cluster = place.cluster
-        AwseipBaseline(cluster, place.aws, place.world).create("--group", "web")
+        old = AwseipBaseline(cluster, place.aws, place.world)
+        old.create("--group", "web")
         cluster.pcs("n1", *["resource", "create", "app", "ocf:heartbeat:Dummy", "--group", "web"])
         cluster.wait_until(lambda: len(cluster.started_on("app")) == 1, "the service runs")
         (active,) = cluster.started_on("app")
@@ -62,7 +65,7 @@ def migration() -> Iterator[Migration]:
         install_agents(place)
         for name in cluster.nodes:
             cluster.run(name, ["systemctl", "enable", "eip-agent.service"])
-        yield Migration(place, active, "n2" if active == "n1" else "n1")
+        yield Migration(place, old, active, "n2" if active == "n1" else "n1")
 
 
 def within(migration: Migration, look: Callable[[], bool], what: str) -> None:
@@ -76,6 +79,32 @@ def knows_its_holder(migration: Migration) -> bool:
         f'"holder": "{migration.active}"' in json.dumps(status)
         and len(json.dumps(status).split('"report_age_ms"')) == 3
     )
+
+
+def test_who_gives_up_in_the_third_step_is_where_it_began(migration: Migration) -> None:
+    cluster, runs = migration.place.cluster, migration.service()
+    within(migration, lambda: knows_its_holder(migration), "the arbiter knows who holds it")
+    before = len(migration.place.aws.journal.moves())
+    steps = blocks("migration.md")
+    for step in steps[2:4]:
+        migration.carry_out(step)
+    delete, refresh, create, *_ = steps[4].text.splitlines()
+    assert create.startswith("pcs resource create eip ocf:eip-arbiter:eip")
+    cluster.run(migration.active, delete.split())
+    cluster.run(migration.active, refresh.split())
+    cluster.pcs(migration.active, *OURS.split())
+    cluster.run(migration.active, delete.split())
+    migration.old.create("--group", "web", "--before", "app")
+    cluster.run(migration.active, refresh.split())
+    for step in steps[5:7]:
+        migration.carry_out(step)
+    here = (migration.active,)
+    cluster.wait_until(
+        lambda: cluster.started_on("eip") == cluster.started_on("app") == here, "as it was"
+    )
+    assert "awseip" in cluster.run("n1", ["crm_mon", "-1"]).stdout
+    assert migration.place.aws.journal.moves()[before:] == []
+    assert migration.service() == runs
 
 
 def runs_there(migration: Migration) -> bool:
