@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 SEEDS ?= 200
-SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging lab tests bench
+SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging examples lab tests bench
 PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
@@ -19,7 +19,7 @@ demo: $(VENV)/.lab ## The main job on this machine, no root: ARGS="--json FILE",
 lab: $(VENV)/.lab packages ## The same on a real Pacemaker cluster, beside its peers: root, ARGS="--token 3000"
 	@$(PY) -m lab real $(ARGS)
 
-test: $(VENV)/.dev ## All tests; those of the real cluster and the browser need `make packages`
+test: $(VENV)/.dev .venv-sam/.ok .venv-emulator/.ok ## All tests; those of the real cluster and the browser need `make packages`
 	@$(PY) -m pytest $(ARGS)
 
 sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
@@ -46,9 +46,12 @@ lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as
 	$(VENV)/bin/mypy functions/operate/handler.py
 	$(VENV)/bin/mypy functions/watch/handler.py
 	$(VENV)/bin/mypy functions/widget/handler.py
+	$(VENV)/bin/mypy examples/probe/function/handler.py
 	PYTHONPATH=$(PYTHONPATH_ALL) $(VENV)/bin/lint-imports
 	$(PY) -m lab.embedded.translate template.yaml > $(VENV)/translated.json
-	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json
+	$(PY) -m lab.embedded.translate examples/probe/template.yaml --parameter Targets=192.0.2.1:80 \
+		--parameter NoticesTopicArn=arn:aws:sns:eu-central-1:123456789012:notices > $(VENV)/probe.json
+	$(VENV)/bin/cfn-lint --template $(VENV)/translated.json $(VENV)/probe.json examples/classic/template.yaml
 
 check: lint build test ## All that CI checks
 
@@ -66,7 +69,7 @@ packages: ## The Debian packages of the real cluster and the browser, where they
 	@sh lab/cluster/packages.sh
 
 clean: ## Remove what these commands made
-	rm -rf $(VENV) .venv-sam .aws-sam dist tests/iam/node_modules
+	rm -rf $(VENV) .venv-sam .venv-emulator .aws-sam dist tests/iam/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13")'
@@ -91,4 +94,10 @@ $(VENV)/.bench: requirements/bench.txt | $(VENV)/.dev
 	@echo "installing the SAM command (once)"
 	@$(PYTHON) -m venv .venv-sam
 	@.venv-sam/bin/python $(PIP_INSTALL) requirements/sam.txt
+	@touch $@
+
+.venv-emulator/.ok: requirements/emulator.txt
+	@echo "installing the emulator that takes sam deploy (once)"
+	@$(PYTHON) -m venv .venv-emulator
+	@.venv-emulator/bin/python $(PIP_INSTALL) requirements/emulator.txt
 	@touch $@

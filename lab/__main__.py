@@ -69,11 +69,11 @@ def demo(arguments: argparse.Namespace) -> int:
     print("the AWS is embedded in this process, and Pacemaker is SIMULATED (make lab: a real one).")
     with (
         tempfile.TemporaryDirectory(prefix="eip-arbiter-demo-") as folder,
-        simulated_site(Path(folder)) as site,
+        simulated_site(Path(folder), aws_port=arguments.aws_port) as site,
     ):
         print(f"the template is deployed ({site.aws.deploy_seconds:.1f} s), two nodes are up")
         if arguments.serve:
-            return _serve(site)
+            return _serve(site, arguments.port)
         outcomes = tell(
             site,
             arguments.scenes or list(DEMO_SCENES),
@@ -84,13 +84,16 @@ def demo(arguments: argparse.Namespace) -> int:
     return _finish(arguments, outcomes, "simulated", began, {})
 
 
-def _serve(site: Site) -> int:
-    """The dashboard's widget in a browser, until Ctrl-C."""
+def _serve(site: Site, port: int) -> int:
+    """The dashboard's widget in a browser, and the AWS API for the AWS CLI, until Ctrl-C."""
     site.cluster.wait_until(
         lambda: site.world.holder() in site.running_on(),
         "one node runs the resource and holds its address",
     )
-    with WidgetServer(site.aws) as server, contextlib.suppress(KeyboardInterrupt):
+    with WidgetServer(site.aws, port) as server, contextlib.suppress(KeyboardInterrupt):
+        key, secret = site.aws.credentials("operator")
+        print(f"the AWS API, for AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}:")
+        print(f"  {site.aws.endpoint_url} in {site.aws.region}")
         print(f"the dashboard's widget: {server.url} (Ctrl-C ends it)", flush=True)
         threading.Event().wait()
     return 0
@@ -152,6 +155,13 @@ def _finish(
     return 1 if wrong else 0
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text} is no port")
+    return number
+
+
 def main() -> int:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
@@ -165,6 +175,10 @@ def main() -> int:
         if run is demo:
             serve = "no story: the dashboard's widget, for a browser on this machine"
             command.add_argument("--serve", action="store_true", help=serve)
+            any_port = "a free one by default"
+            command.add_argument("--port", type=_port, default=0, help=f"its port, {any_port}")
+            aws_port = f"the port of the embedded AWS, {any_port}"
+            command.add_argument("--aws-port", type=_port, default=0, help=aws_port)
     command.add_argument("--token", type=int, default=1000, help="Corosync's token, milliseconds")
     command.add_argument("--no-peers", action="store_true", help="do not measure the peers")
     arguments = parser.parse_args()

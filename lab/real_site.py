@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,12 +103,34 @@ def install(place: Place) -> Site:
     cluster = place.cluster
     install_agents(place)
     first = cluster.nodes[0]
+    cluster.pcs(first, "alert", "create", "id=eip-agent", f"path={ALERT_AGENT}")
     cluster.pcs(
         first,
         *("resource", "create", "eip", "ocf:eip-arbiter:eip"),
         *("op", "start", f"timeout={START_TIMEOUT_SECONDS}s", "monitor", "interval=10s"),
         *("meta", "multiple-active=stop_unexpected"),
     )
+    return site_of(place)
+
+
+def install_agents(place: Place, **more: str) -> None:
+    """Installs the agent's package on running nodes and starts it; Pacemaker is not asked.
+
+    `more` are settings of the agent.
+    """
+    cluster = place.cluster
+    cluster.install(_PACKAGE, built_package())
+    for name in cluster.nodes:
+        cluster.run(name, ["dpkg", "--no-triggers", "--install", _PACKAGE])
+        settings = agent_settings(place.aws, name, **more)
+        cluster.node(name).install("/etc/eip-agent/eip-agent.conf", settings)
+        boot_agent(cluster, name)
+    place.at_boot.append(boot_agent)
+
+
+def site_of(place: Place) -> Site:
+    """A place whose nodes have the agent, as a story sees it."""
+    cluster = place.cluster
     return Site(
         aws=place.aws,
         world=place.world,
@@ -123,21 +145,9 @@ def install(place: Place) -> Site:
     )
 
 
-def install_agents(place: Place, **more: str) -> None:
-    """Installs the agent's package on running nodes, with the alert; `more` are settings."""
-    cluster, aws = place.cluster, place.aws
-    cluster.install(_PACKAGE, _built_package())
-    for name in cluster.nodes:
-        cluster.run(name, ["dpkg", "--no-triggers", "--install", _PACKAGE])
-        cluster.node(name).install(
-            "/etc/eip-agent/eip-agent.conf", agent_settings(aws, name, **more)
-        )
-        boot_agent(cluster, name)
-    place.at_boot.append(boot_agent)
-    cluster.pcs(cluster.nodes[0], "alert", "create", "id=eip-agent", f"path={ALERT_AGENT}")
-
-
-def boot_agent(cluster: RealCluster, name: str) -> None:
+def boot_agent(
+    cluster: RealCluster, name: str, *, env: Mapping[str, str] | None = None, page_too: bool = True
+) -> None:
     """Starts on a node what systemd would: the agent as its own user, and the web page."""
     cluster.run(name, ["sh", "-c", _FOLDERS])
     cluster.spawn(
@@ -145,11 +155,13 @@ def boot_agent(cluster: RealCluster, name: str) -> None:
         ["/usr/bin/eip-agent", "run", "--config", "/etc/eip-agent/eip-agent.conf"],
         log="eip-agent.log",
         user=int(cluster.run(name, ["id", "-u", "eip-agent"]).stdout),
+        env=env,
     )
-    page.serve(cluster, name)
+    if page_too:
+        page.serve(cluster, name)
 
 
-def _built_package() -> Path:
+def built_package() -> Path:
     """The Debian package of this checkout."""
     build = [sys.executable, str(ROOT / "node_agent/packaging/build.py"), "--only", "deb"]
     folder = str(enclosure.STATE / "packages")

@@ -94,10 +94,10 @@ def cut_by_faults(aws: EmbeddedAws) -> Callable[[str, AwsCut | None], None]:
 
 
 @contextlib.contextmanager
-def simulated_site(folder: Path, *, token_ms: int = 1000) -> Iterator[Site]:
+def simulated_site(folder: Path, *, token_ms: int = 1000, aws_port: int = 0) -> Iterator[Site]:
     """A site on loopback, without root: the cluster is simulated, the rest is real."""
     nodes = ["n1", "n2"]
-    with EmbeddedAws(ROOT / "template.yaml", work_dir=folder / "aws") as aws:
+    with EmbeddedAws(ROOT / "template.yaml", work_dir=folder / "aws", port=aws_port) as aws:
         world = World(aws, folder / "metadata", cluster_id=CLUSTER_ID, node_names=nodes)
         ports = {node: _free_port() for node in nodes}
         pages = {node: _free_port() for node in nodes}

@@ -40,10 +40,14 @@ class Contender:
 
     def join(self, place: Place) -> None:
         """Puts the resource on the cluster, with all that it needs there."""
+        self.create(place, "meta", "migration-threshold=INFINITY")  # Pacemaker's default
+
+    def create(self, place: Place, *more: str) -> None:
+        """Creates the resource; more words for `pcs` may follow its options."""
         options = [f"{name}={value}" for name, value in self._options(place).items()]
         provider, _, kind = self._agent.removeprefix(_OCF_RESOURCES).partition("/")
-        options += ["meta", "migration-threshold=INFINITY"]  # Pacemaker's default
-        place.cluster.pcs("n1", "resource", "create", RESOURCE, f"ocf:{provider}:{kind}", *options)
+        command = ("resource", "create", RESOURCE, f"ocf:{provider}:{kind}", *options, *more)
+        place.cluster.pcs("n1", *command)
 
     def leave(self, place: Place) -> None:
         """Takes the resource away, everywhere."""
@@ -92,8 +96,8 @@ class Awseip(Contender):
     def __init__(self) -> None:
         super().__init__("awseip", f"{_OCF_RESOURCES}heartbeat/awseip")
 
-    def join(self, place: Place) -> None:
-        """Gives the nodes an AWS CLI that finds the embedded AWS and each node's own key.
+    def create(self, place: Place, *more: str) -> None:
+        """Gives the nodes an AWS CLI that finds the embedded AWS and each node's own key, first.
 
         Debian's (2.9) does not read AWS_ENDPOINT_URL, so a wrapper gives it as an option; and
         `--profile default`, which awseip always says, needs a configuration file.
@@ -113,7 +117,7 @@ class Awseip(Contender):
                 f"[default]\nregion = {aws.region}\n"
                 f"aws_access_key_id = {key}\naws_secret_access_key = {secret}\n",
             )
-        super().join(place)
+        super().create(place, *more)
 
     def _options(self, place: Place) -> dict[str, str]:
         address = place.world.addresses[RESOURCE]

@@ -22,7 +22,7 @@ from lab.embedded.faults import FaultSwitch
 from lab.embedded.functions import Functions
 from lab.embedded.journal import Journal, Move
 from lab.embedded.later import Later
-from lab.embedded.resources import Site
+from lab.embedded.making import Site
 from lab.embedded.server import Server
 from lab.embedded.stack import Stack
 from lab.embedded.translate import translate

@@ -65,16 +65,25 @@ class Function:
             if limit is not None and len(self._busy) >= limit:
                 raise ThrottledError(self.spec.name)
             self._idle = [e for e in self._idle if e.alive]
-            cold = not self._idle
-            environment = Environment(self.spec, self._variables) if cold else self._idle.pop()
+            cold, spec = not self._idle, self.spec
+            environment = Environment(spec, self._variables) if cold else self._idle.pop()
             self._busy.add(environment)
         try:
             return environment.invoke(payload, cold=cold)
         finally:
             with self._lock:
                 self._busy.discard(environment)
-                if environment.alive:
+                current = spec is self.spec
+                if environment.alive and current:
                     self._idle.append(environment)
+            if not current:
+                environment.kill()
+
+    def update(self, spec: FunctionSpec, variables: Mapping[str, str]) -> None:
+        """Take another configuration: what runs ends as it began, what comes finds the new one."""
+        with self._lock:
+            self.spec, self._variables = spec, variables
+        self.recycle()
 
     def environments(self) -> list[Environment]:
         """Return the living environments, for tests that kill or stall one."""

@@ -46,6 +46,7 @@ class Resolver:
         get_att: Returns what `Fn::GetAtt` of a name and an attribute gives; raises KeyError.
         mappings: The template's Mappings.
         conditions: The template's Conditions, unresolved.
+        of_the_account: Functions of one resolved argument that the account answers.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Resolver:
         get_att: Callable[[str, str], Any],
         mappings: Mapping[str, Any],
         conditions: Mapping[str, Any],
+        of_the_account: Mapping[str, Callable[[Any], Any]] | None = None,
     ) -> None:
         self._ref = ref
         self._get_att = get_att
         self._mappings = mappings
         self._conditions = conditions
+        self._functions = {**_PLAIN_FUNCTIONS, **(of_the_account or {})}
 
     def resolve(self, value: Any) -> Any:
         """Return the value with every intrinsic function in it carried out.
@@ -110,9 +113,9 @@ class Resolver:
                     lambda: functools.reduce(operator.getitem, keys, self._mappings),
                     f"FindInMap {keys}",
                 )
-        if name not in _PLAIN_FUNCTIONS:
+        if name not in self._functions:
             raise TemplateError(f"{name} is not supported by the embedded AWS")
-        return _PLAIN_FUNCTIONS[name](self.resolve(argument))
+        return self._functions[name](self.resolve(argument))
 
     def _sub(self, argument: Any) -> str:
         text, names = (argument, {}) if isinstance(argument, str) else argument

@@ -5,18 +5,17 @@ Makers call the embedded AWS's own API, so that its validation applies.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lab.embedded.functions import AsyncPolicy, Function, Functions
+from lab.embedded.ec2_resources import EC2_MAKERS
+from lab.embedded.functions import AsyncPolicy, Function
 from lab.embedded.intrinsics import TemplateError
+from lab.embedded.making import Order, Result
 from lab.embedded.runtime import FunctionSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable
 
 _IAM = "IAM is not simulated: policies are kept for reading and never evaluated"
 RECORDED_ONLY = {
@@ -30,85 +29,6 @@ RECORDED_ONLY = {
     "AWS::Lambda::LayerVersion": "a layer's folder goes on the functions' PYTHONPATH",
     "AWS::Logs::MetricFilter": "log lines do not become metrics here",
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Made:
-    """A resource that exists: what `Ref` and `Fn::GetAtt` give, and its resolved properties."""
-
-    type: str
-    ref: str
-    attributes: Mapping[str, str]
-    properties: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Site:
-    """Where a stack is made, and with what."""
-
-    name: str
-    account_id: str
-    region: str
-    client: Callable[[str], Any]
-    functions: Functions
-    variables: Callable[[FunctionSpec], Mapping[str, str]]
-    say: Callable[[str], None]
-
-    def arn(self, service: str, resource: str) -> str:
-        """Return the ARN of something in this account and region."""
-        return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
-
-    def generated(self, logical_id: str) -> str:
-        """Return a name as CloudFormation makes them, but the same at every run."""
-        suffix = hashlib.sha256(f"{self.name}/{logical_id}".encode()).hexdigest()[:12]
-        return f"{self.name}-{logical_id}-{suffix}"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Order:
-    """What a maker is asked to make."""
-
-    code_of: Callable[[Mapping[str, Any]], tuple[Path, tuple[Path, ...]]]
-    site: Site
-    logical_id: str
-    type: str
-    properties: dict[str, Any]
-
-    def name(self, property_name: str) -> str:
-        """Return the name that the template gives, or a generated one."""
-        return str(self.properties.get(property_name) or self.site.generated(self.logical_id))
-
-    def only(self, *allowed: str) -> None:
-        """Refuse properties that would be ignored."""
-        if unknown := set(self.properties) - set(allowed):
-            raise TemplateError(
-                f"{self.logical_id}: {sorted(unknown)} of {self.type} not supported"
-            )
-
-    def call(self, service: str, operation: str, **arguments: Any) -> Any:
-        """Call the API; texts become numbers and booleans where the API wants those."""
-        client = self.site.client(service)
-        model = client.meta.service_model
-        shape = model.operation_model(client.meta.method_to_api_mapping[operation]).input_shape
-        return getattr(client, operation)(**_fit(shape, arguments))
-
-
-def _fit(shape: Any, value: Any) -> Any:
-    if shape.type_name == "structure" and isinstance(value, dict):
-        return {k: _fit(shape.members[k], v) if k in shape.members else v for k, v in value.items()}
-    if shape.type_name == "list" and isinstance(value, list):
-        return [_fit(shape.member, item) for item in value]
-    if isinstance(value, str):
-        if shape.type_name in {"integer", "long"}:
-            return int(value)
-        if shape.type_name in {"double", "float"}:
-            return float(value)
-        if shape.type_name == "boolean":
-            return value.lower() == "true"
-    return str(value) if shape.type_name == "string" and not isinstance(value, str) else value
-
-
-Result = tuple[str, dict[str, str]]
 
 
 def record(order: Order) -> Result:
@@ -228,12 +148,28 @@ def _log_group(order: Order) -> Result:
     order.only("LogGroupName", "RetentionInDays", "Tags", "LogGroupClass")
     name = order.name("LogGroupName")
     order.call("logs", "create_log_group", logGroupName=name)
-    if days := order.properties.get("RetentionInDays"):
-        order.call("logs", "put_retention_policy", logGroupName=name, retentionInDays=days)
+    _retain_logs(order)
     return name, {"Arn": order.site.arn("logs", f"log-group:{name}:*")}
 
 
+def _retain_logs(order: Order) -> None:
+    name = order.name("LogGroupName")
+    if days := order.properties.get("RetentionInDays"):
+        order.call("logs", "put_retention_policy", logGroupName=name, retentionInDays=days)
+
+
 def _function(order: Order) -> Result:
+    spec = _specification(order)
+    order.site.functions.by_name[spec.name] = Function(spec, order.site.variables(spec))
+    return spec.name, {"Arn": spec.arn}
+
+
+def _update_function(order: Order) -> None:
+    spec = _specification(order)
+    order.site.functions.by_name[spec.name].update(spec, order.site.variables(spec))
+
+
+def _specification(order: Order) -> FunctionSpec:
     order.only(
         "Architectures", "Code", "DeadLetterConfig", "Description", "Environment", "FunctionName",
         "Handler", "Layers", "LoggingConfig", "MemorySize", "RecursiveLoop",
@@ -243,7 +179,7 @@ def _function(order: Order) -> Result:
     code, layers = order.code_of(wanted)
     reserved, logging = wanted.get("ReservedConcurrentExecutions"), wanted.get("LoggingConfig", {})
     variables = wanted.get("Environment", {}).get("Variables", {})
-    spec = FunctionSpec(
+    return FunctionSpec(
         logical_id=order.logical_id,
         name=name,
         arn=order.site.arn("lambda", f"function:{name}"),
@@ -260,8 +196,6 @@ def _function(order: Order) -> Result:
         reserved_concurrency=None if reserved is None else int(reserved),
         dead_letter_arn=wanted.get("DeadLetterConfig", {}).get("TargetArn"),
     )
-    order.site.functions.by_name[name] = Function(spec, order.site.variables(spec))
-    return name, {"Arn": spec.arn}
 
 
 def _permission(order: Order) -> Result:
@@ -290,6 +224,7 @@ def _event_invoke_config(order: Order) -> Result:
 
 
 MAKERS: dict[str, Callable[[Order], Result]] = {
+    **EC2_MAKERS,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": _dashboard,
     "AWS::DynamoDB::Table": _table,
@@ -303,3 +238,9 @@ MAKERS: dict[str, Callable[[Order], Result]] = {
     "AWS::SNS::Topic": _topic,
     "AWS::SQS::Queue": _queue,
 }
+
+UPDATERS: dict[str, Callable[[Order], None]] = {
+    "AWS::Lambda::Function": _update_function,
+    "AWS::Logs::LogGroup": _retain_logs,
+}
+"""What can be changed in place, which is all that the template's parameters change."""

@@ -26,6 +26,7 @@ SERVICES = {
     "ec2": "ec2",
     "events": "events",
     "logs": "logs",
+    "secretsmanager": "secretsmanager",
     "sns": "sns",
     "sqs": "sqs",
 }

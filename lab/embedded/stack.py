@@ -7,13 +7,16 @@ breaks on common references. Here every type is made by a function of `resources
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from botocore.exceptions import ClientError, ParamValidationError
 
 from lab.embedded.intrinsics import NO_VALUE, Resolver, TemplateError
-from lab.embedded.resources import MAKERS, RECORDED_ONLY, Made, Order, Site, record
+from lab.embedded.making import Made, Order, Site
+from lab.embedded.resources import MAKERS, RECORDED_ONLY, UPDATERS, record
+from lab.embedded.translate import translate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,14 +26,22 @@ if TYPE_CHECKING:
 
 
 class Stack:
-    """One deployed template."""
+    """One deployed template.
 
-    def __init__(self, translation: Translation, site: Site) -> None:
+    Args:
+        translation: What to make.
+        site: Where.
+        former: The stack as it was, to be updated: what is the same stays, what differs is changed
+            in place. Nothing is replaced or deleted, and nothing rolled back.
+    """
+
+    def __init__(self, translation: Translation, site: Site, former: Stack | None = None) -> None:
         self.resources: dict[str, Made] = {}
         self.outputs: dict[str, str] = {}
         self._translation = translation
         self._template = translation.template
         self._site = site
+        self._former: Mapping[str, Made] = former.resources if former else {}
         self._in_progress: list[str] = []
         self._pseudo = {
             "AWS::AccountId": site.account_id,
@@ -47,6 +58,10 @@ class Stack:
             self._get_att,
             self._template.get("Mappings", {}),
             self._template.get("Conditions", {}),
+            {
+                "Fn::GetAZs": lambda region: [f"{region or site.region}{a}" for a in "abc"],
+                "Fn::ImportValue": self._import,
+            },
         )
 
     def deploy(self) -> None:
@@ -56,6 +71,8 @@ class Stack:
             TemplateError: Something cannot be made; what was made before stays.
         """
         wanted = self._template["Resources"]
+        if gone := self._former.keys() - {i for i, r in wanted.items() if self._applies(r)}:
+            raise TemplateError(f"the embedded AWS cannot delete {sorted(gone)} in an update")
         known = {*MAKERS, *RECORDED_ONLY}
         strange = {i: r["Type"] for i, r in wanted.items() if r["Type"] not in known}
         if strange:
@@ -65,7 +82,21 @@ class Stack:
                 self._make(logical_id)
         for name, output in self._template.get("Outputs", {}).items():
             if self._applies(output):
-                self.outputs[name] = str(self._resolver.resolve(output["Value"]))
+                self._export(name, self._resolver.resolve(output))
+
+    def _export(self, output: str, resolved: Mapping[str, Any]) -> None:
+        self.outputs[output] = str(resolved["Value"])
+        if "Export" not in resolved:
+            return
+        name = resolved["Export"]["Name"]
+        if name in self._site.exports and not self._former:
+            raise TemplateError(f"{output}: another stack exports {name} already")
+        self._site.exports[name] = self.outputs[output]
+
+    def _import(self, name: str) -> str:
+        if name not in self._site.exports:
+            raise TemplateError(f"no stack exports {name}")
+        return self._site.exports[name]
 
     def _applies(self, item: Mapping[str, Any]) -> bool:
         return "Condition" not in item or self._resolver.condition(item["Condition"])
@@ -94,17 +125,25 @@ class Stack:
             if self._applies(self._template["Resources"][name]):
                 self._make(name)
         properties = self._resolver.resolve(resource.get("Properties", {}))
-        maker = MAKERS.get(resource["Type"], record)
+        order = Order(self.code_of, self._site, logical_id, resource["Type"], properties)
         try:
-            ref, attributes = maker(
-                Order(self.code_of, self._site, logical_id, resource["Type"], properties)
-            )
+            made = self._updated(order) or _make(order)
         except (ClientError, ParamValidationError) as error:
             raise TemplateError(f"{logical_id} ({resource['Type']}): {error}") from error
-        made = Made(resource["Type"], ref, attributes, properties)
         self.resources[logical_id] = made
         self._in_progress.pop()
         return made
+
+    def _updated(self, order: Order) -> Made | None:
+        """What was there before, as the order wants it; None for what is new."""
+        there = self._former.get(order.logical_id)
+        if there is None or there.properties == order.properties:
+            return there
+        if order.type in UPDATERS:
+            UPDATERS[order.type](order)
+        elif order.type not in RECORDED_ONLY:
+            raise TemplateError(f"{order.logical_id}: an update of {order.type} is not supported")
+        return dataclasses.replace(there, properties=order.properties)
 
     def code_of(self, properties: Mapping[str, Any]) -> tuple[Path, tuple[Path, ...]]:
         """Return a function's code folder and its layers' folders."""
@@ -141,3 +180,23 @@ class Stack:
             f"<StackStatus>CREATE_COMPLETE</StackStatus><Outputs>{outputs}</Outputs></member></Stacks>"
             "</DescribeStacksResult></DescribeStacksResponse>"
         )
+
+
+def _make(order: Order) -> Made:
+    ref, attributes = MAKERS.get(order.type, record)(order)
+    return Made(order.type, ref, attributes, order.properties)
+
+
+def deploy_beside(
+    site: Site, template: Path, name: str, parameters: Mapping[str, str] | None = None
+) -> Stack:
+    """Deploy one more stack in the account of another one, whose exports it may import.
+
+    Raises:
+        TemplateError: It cannot be made.
+    """
+    stack = Stack(
+        translate(template, parameters, site.region), dataclasses.replace(site, name=name)
+    )
+    stack.deploy()
+    return stack

@@ -22,6 +22,7 @@ from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
+from lab.embedded.ec2_resources import PUBLIC_PARAMETERS
 from lab.embedded.intrinsics import TemplateError
 
 if TYPE_CHECKING:
@@ -103,6 +104,11 @@ def parameter_values(declared: Mapping[str, Any], given: Mapping[str, str]) -> d
         kind = declaration["Type"]
         if kind == "CommaDelimitedList" or kind.startswith("List<"):
             values[name] = [item.strip() for item in str(value).split(",")]
+        elif kind == "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>":
+            if value not in PUBLIC_PARAMETERS:
+                problems.append(f"parameter {name}: the embedded AWS has no SSM parameter {value}")
+            values[name] = PUBLIC_PARAMETERS.get(value, "")
+            continue
         elif kind.startswith("AWS::SSM::"):
             problems.append(f"parameter {name}: {kind} is not supported by the embedded AWS")
         else:

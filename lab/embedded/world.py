@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.embedded.journal import Entry, Move
 
@@ -70,6 +70,10 @@ class World:
         metadata_lag_seconds: How late the metadata service tells of a changed association.
     """
 
+    nodes: dict[str, Node]
+    addresses: dict[str, Address]
+    _ec2: Any
+
     def __init__(
         self,
         aws: EmbeddedAws,
@@ -81,15 +85,8 @@ class World:
         instance_tags: Mapping[str, Mapping[str, str]] | None = None,
         metadata_lag_seconds: float = 0.0,
     ) -> None:
-        self.cluster_id = cluster_id
+        self._begin(aws, metadata_dir, cluster_id)
         self.metadata_lag_seconds = metadata_lag_seconds
-        self._aws = aws
-        self._ec2 = aws.client("ec2", "lab")
-        self._lock = threading.Lock()
-        self._versions = itertools.count(1)
-        self._written = 0
-        self._places: dict[str, tuple[str, str, str]] = {}
-        metadata_dir.mkdir(parents=True, exist_ok=True)
         vpc_id = self._ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         gateway = self._ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
         self._ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
@@ -101,12 +98,30 @@ class World:
             for index, zone in enumerate(zones)
         ]
         self._subnets, self._instance_tags = subnets, instance_tags or {}
-        self._metadata_dir, self._resources = metadata_dir, max(len(resources), 1)
+        self._resources = max(len(resources), 1)
         self.nodes = {name: self._node(name, index) for index, name in enumerate(node_names)}
         self.addresses = {
             resource: self._address(resource, index) for index, resource in enumerate(resources)
         }
-        aws.journal.subscribe(self._note)
+        self._watch()
+
+    def _begin(self, aws: EmbeddedAws, metadata_dir: Path, cluster_id: str) -> None:
+        self.cluster_id = cluster_id
+        self.metadata_lag_seconds = 0.0
+        self.nodes = {}
+        self.addresses = {}
+        self._aws = aws
+        self._ec2 = aws.client("ec2", "lab")
+        self._lock = threading.Lock()
+        self._versions = itertools.count(1)
+        self._written = 0
+        self._places: dict[str, tuple[str, str, str]] = {}
+        self._metadata_dir = metadata_dir
+        metadata_dir.mkdir(parents=True, exist_ok=True)
+
+    def _watch(self) -> None:
+        """From now on every node's metadata file follows what EC2 does."""
+        self._aws.journal.subscribe(self._note)
         self._write(self._next_version(), dict(self._places))
 
     def replace(self, name: str) -> Node:
@@ -149,6 +164,11 @@ class World:
                 NetworkInterfaceId=attached["NetworkInterfaceId"],
                 PrivateIpAddresses=private_ips[1:],
             )
+        return self._known(name, made, private_ips)
+
+    def _known(self, name: str, made: Mapping[str, Any], private_ips: Sequence[str]) -> Node:
+        """What is told of an instance that EC2 describes so."""
+        instance_id, attached = made["InstanceId"], made["NetworkInterfaces"][0]
         return Node(
             name=name,
             instance_id=instance_id,
@@ -242,3 +262,25 @@ class World:
 
 def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+class StackWorld(World):
+    """An environment that a stack has made: its instances by name, its addresses by their tags."""
+
+    def __init__(
+        self, aws: EmbeddedAws, metadata_dir: Path, cluster_id: str, instances: Mapping[str, str]
+    ) -> None:
+        self._begin(aws, metadata_dir, cluster_id)
+        found = self._ec2.describe_instances(InstanceIds=list(instances.values()))
+        by_id = {made["InstanceId"]: made for r in found["Reservations"] for made in r["Instances"]}
+        for name, instance_id in instances.items():
+            made = by_id[instance_id]
+            listed = made["NetworkInterfaces"][0]["PrivateIpAddresses"]
+            private_ips = [private["PrivateIpAddress"] for private in listed]
+            self.nodes[name] = self._known(name, made, private_ips)
+        mine = [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster_id]}]
+        for made in self._ec2.describe_addresses(Filters=mine)["Addresses"]:
+            tags = {tag["Key"]: tag["Value"] for tag in made["Tags"]}
+            resource = tags.get(RESOURCE_TAG, "eip")
+            self.addresses[resource] = Address(resource, made["AllocationId"], made["PublicIp"])
+        self._watch()

@@ -29,6 +29,8 @@ FILES = (
     (PACKAGING / "eip-agent", "usr/bin/eip-agent", 0o755),
     (PACKAGING / "sysusers.conf", "usr/lib/sysusers.d/eip-agent.conf", 0o644),
     (NODE_AGENT / "alert/eip-agent-alert", f"{PRIVATE}/eip-agent-alert", 0o755),
+    # Here, not among the examples in /usr/share/doc, which small images leave out.
+    (ROOT / "examples/classic/bootstrap.sh", f"{PRIVATE}/classic-bootstrap", 0o755),
     (NODE_AGENT / "etc/eip-agent.conf", "etc/eip-agent/eip-agent.conf", 0o644),
     (NODE_AGENT / "ocf/eip", "usr/lib/ocf/resource.d/eip-arbiter/eip", 0o755),
     (NODE_AGENT / "systemd/eip-agent.service", "usr/lib/systemd/system/eip-agent.service", 0o644),

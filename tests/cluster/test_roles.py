@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lab.cluster.real import RealCluster
-from lab.real_site import Place, install_agents, real_cluster
+from lab.real_site import ALERT_AGENT, Place, install_agents, real_cluster
 from lab.site import CLUSTER_ID, START_TIMEOUT_SECONDS
 
 pytestmark = [pytest.mark.real_cluster, pytest.mark.timeout(240)]
@@ -27,6 +27,7 @@ def place() -> Iterator[Place]:
     with real_cluster(resources=WATCHED) as place:
         install_agents(place, resources=" ".join(WATCHED))
         pcs = place.cluster.pcs
+        pcs("n1", "alert", "create", "id=eip-agent", f"path={ALERT_AGENT}")
         start = ("op", "start", f"timeout={START_TIMEOUT_SECONDS}s")
         meta = ("meta", "multiple-active=stop_unexpected")
         pcs("n1", "resource", "create", "eip", "ocf:eip-arbiter:eip", *start, *meta)

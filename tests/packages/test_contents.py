@@ -17,6 +17,7 @@ EXPECTED = {
     "/etc/eip-agent/eip-agent.conf": 0o644,
     "/usr/bin/eip-agent": 0o755,
     "/usr/lib/eip-agent/eip-agent-alert": 0o755,
+    "/usr/lib/eip-agent/classic-bootstrap": 0o755,
     "/usr/lib/eip-agent/eip_agent/__main__.py": 0o644,
     "/usr/lib/eip-agent/eip_contract/report.py": 0o644,
     "/usr/lib/ocf/resource.d/eip-arbiter/eip": 0o755,
