@@ -118,6 +118,12 @@ def install(place: Place) -> Site:
 
 def boot_agent(cluster: RealCluster, name: str) -> None:
     """Starts on a node what systemd would: the agent as its own user, and the web page."""
+    start_agent(cluster, name)
+    page.serve(cluster, name)
+
+
+def start_agent(cluster: RealCluster, name: str) -> None:
+    """Starts the agent as its systemd unit does."""
     cluster.run(name, ["sh", "-c", _FOLDERS])
     cluster.spawn(
         name,
@@ -125,7 +131,6 @@ def boot_agent(cluster: RealCluster, name: str) -> None:
         log="eip-agent.log",
         user=int(cluster.run(name, ["id", "-u", "eip-agent"]).stdout),
     )
-    page.serve(cluster, name)
 
 
 def _built_package() -> Path:

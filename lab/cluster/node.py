@@ -220,6 +220,15 @@ class Node:
         there = ["env", f"--chdir={folder}"] if folder is not None else []
         return [*enter, "--", *as_user, *there, *argv]
 
+    @property
+    def pid(self) -> int:
+        """Process 1 of the node, by its number in the enclosure.
+
+        Raises:
+            ClusterError: the node has no power.
+        """
+        return self._live_pid()
+
     def _live_pid(self) -> int:
         if self._pid is None or not self.powered:
             raise ClusterError(f"{self.name} has no power")
@@ -273,6 +282,10 @@ class Node:
     def thaw(self) -> None:
         """Let all processes of the node go on."""
         self.run(["sh", "-c", "kill -CONT -1"])
+        self.wake_entrances()
+
+    def wake_entrances(self) -> None:
+        """Wake what stopped outside along with a process that was stopped in the node."""
         for process in self._spawned:
             process.thaw_entrance()
 
