@@ -83,8 +83,11 @@ def power_loss(lab: Lab, node: str) -> Iterator[Proof]:
 def freeze(lab: Lab, node: str) -> Iterator[Proof]:
     """Every process of the node stands still; its kernel still answers."""
     lab.cluster.freeze(node)
-    yield lambda: _awake(lab.cluster.node(node).pids("corosync")) or _awake(
-        lab.cluster.node(node).pids("eip-agent")
+    yield (
+        lambda: (
+            _awake(lab.cluster.node(node).pids("corosync"))
+            or _awake(lab.cluster.node(node).pids("eip-agent"))
+        )
     )
     lab.cluster.thaw(node)
 
@@ -189,7 +192,9 @@ def service_fault(mode: Mode, *services: str) -> Injection:
     return put_on
 
 
-def tampering(*, drop: float = 0.0, duplicate: float = 0.0, delay_seconds: float = 0.0) -> Injection:
+def tampering(
+    *, drop: float = 0.0, duplicate: float = 0.0, delay_seconds: float = 0.0
+) -> Injection:
     """Events are lost, doubled and late on their way to the function."""
 
     @contextlib.contextmanager

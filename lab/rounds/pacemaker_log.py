@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -37,24 +37,24 @@ class PacemakerLogs:
         for node, path in self._files.items():
             if not path.exists():
                 continue
-            with path.open(errors="replace") as log:
+            with path.open("rb") as log:
                 log.seek(self._read[node])
-                found += operations(log, node, resource)
-                self._read[node] = log.tell()
+                # A line that is still being written is read next time.
+                whole = log.read().rpartition(b"\n")[0] + b"\n"
+            self._read[node] += len(whole) if len(whole) > 1 else 0
+            found += operations(whole.decode(errors="replace").splitlines(), node, resource)
         return sorted(found, key=lambda operation: operation.at)
 
 
-def operations(log: Iterator[str], node: str, resource: str) -> Iterator[Operation]:
+def operations(lines: Iterable[str], node: str, resource: str) -> Iterator[Operation]:
     """The operations in these lines of a node's log; cancelled ones never ran."""
-    while line := next(log, ""):
-        if resource not in line:
-            continue
-        if (begun := _BEGUN.match(line)) and begun["rsc"] == resource:
+    for line in lines:
+        begun, ended = _BEGUN.match(line), _ENDED.match(line)
+        if begun and begun["rsc"] == resource:
             yield Operation(_monotonic(begun["at"]), node, begun["action"], None)
-        elif (ended := _ENDED.match(line)) and ended["rsc"] == resource:
-            if not ended["how"].startswith("Cancelled"):
-                rc = int(ended["rc"]) if ended["rc"] else NO_RESULT
-                yield Operation(_monotonic(ended["at"]), node, ended["action"], rc)
+        if ended and ended["rsc"] == resource and not ended["how"].startswith("Cancelled"):
+            rc = int(ended["rc"]) if ended["rc"] else NO_RESULT
+            yield Operation(_monotonic(ended["at"]), node, ended["action"], rc)
 
 
 def _monotonic(text: str) -> float:

@@ -71,7 +71,7 @@ KINDS: Mapping[str, Kind] = {
     "metadata_refused": Kind(2, (1, 14), ("metadata",)),
     "metadata_hangs": Kind(2, (1, 14), ("metadata",)),
 }
-"""All that is put on, by name. `filter`: what a loss of power would take off other nodes' faults."""
+"""All that is put on, by name. `filter`: the packet filters, which a loss of power would take."""
 
 _CLUSTER_WIDE = ("ring", "filter", "services", "events")
 

@@ -6,6 +6,7 @@ Times of grace are for what is on its way when a fault ends; each is said where 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from lab.rounds.facts import Facts, Operation, Put
 from lab.rounds.plan import HOLDER, role_name
@@ -75,17 +76,34 @@ class Story:
 
     def claimed_at(self, node: str, at: float) -> bool:
         """Whether Pacemaker on a node was starting or running the resource a fresh claim ago."""
-        began: float | None = None
+        late = FRESH_SECONDS + DELIVERY_SECONDS
+        return any(
+            since - LOGGED_SECONDS <= at <= until + late for since, until in self._claims(node)
+        )
+
+    def _claims(self, node: str) -> Iterator[tuple[float, float]]:
+        """The times in which Pacemaker on a node starts or runs it, and the node is alive."""
+        since = -inf if node == self.facts.holder else None
+        for when, now in sorted([*self._attempts(node), *self._standstills(node)]):
+            if now and since is None:
+                since = when
+            elif not now and since is not None:
+                yield since, when
+                since = None
+        if since is not None:
+            yield since, inf
+
+    def _attempts(self, node: str) -> Iterator[tuple[float, bool]]:
         for operation in self.of(node):
-            if operation.at - LOGGED_SECONDS > at:
-                break
-            if operation.action == "start":
-                began = operation.at if operation.rc is None else began
-                if operation.rc not in (None, _OK):
-                    # What ended a fresh claim ago may still be granted.
-                    within = at - operation.at <= FRESH_SECONDS + DELIVERY_SECONDS
-                    began = began if within else None
-        return began is not None or self.runs_at(node, at - FRESH_SECONDS - DELIVERY_SECONDS)
+            if operation.action == "start" and operation.rc is None:
+                yield operation.at, True
+        yield from self._turns(node)
+
+    def _standstills(self, node: str) -> Iterator[tuple[float, bool]]:
+        for put in self.puts_on(node, "freeze"):
+            yield put.in_force_at, False
+            # It goes on where it stood, if with a start or a copy that will have to end.
+            yield put.lifting_at, True
 
     def puts_on(self, node: str, *kinds: str) -> list[Put]:
         """The faults of these kinds that hit a node."""
