@@ -81,6 +81,35 @@ def test_refused_starts_are_remembered_across_restarts_and_tried_ever_more_rarel
     assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == []
 
 
+def cleaned_up_after(failed_at: float, clean_up: CleanUp, pacemaker: Pacemaker) -> float:
+    """Seconds from a failure, in a cluster that is whole, until Pacemaker was told to forget it."""
+    before = len(pacemaker.asked)
+    clean_up.note("eip", failed_at)
+    now = failed_at
+    while len(pacemaker.asked) == before:
+        now += 1.0
+        clean_up.step(at(now))
+    return now - failed_at
+
+
+def test_starts_that_fail_one_after_the_other_are_forgotten_ever_later(tmp_path: Path) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    waits = []
+    now = 100.0
+    for _ in range(4):
+        waits.append(cleaned_up_after(now, clean_up, pacemaker))
+        now += waits[-1] + 20.0
+    assert waits == [3.0, 10.0, 20.0, 40.0]
+
+
+def test_a_split_brain_long_after_the_last_one_bans_a_node_no_longer(tmp_path: Path) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    waits = [cleaned_up_after(day * 86_400.0, clean_up, pacemaker) for day in range(1, 6)]
+    assert waits == [3.0] * 5
+
+
 def ordered(**changes: Any) -> Sight:
     order = status(ME, order_id="o1", order_target=ME, order_until_ms=5_000)
     return dataclasses.replace(sight(status=order), **changes)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _STABLE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 300.0
+_UNRELATED_SECONDS = 60.0
+"""A start that fails so long after the last clean-up is not what that clean-up set off."""
+
 _ASK_AGAIN_SECONDS = 30.0
 _LIFETIME = "PT1M"
 _DETAIL_CHARACTERS = 120
@@ -50,6 +53,7 @@ class CleanUp:
         self._path, self._run, self._say = path, run, say
         self._debts = {name: _Debt(now) for name in read_json(path)}
         self._tries: dict[str, int] = {}
+        self._tried_at: dict[str, float] = {}
 
     @property
     def resources(self) -> list[str]:
@@ -58,6 +62,9 @@ class CleanUp:
 
     def note(self, resource: str, now: float) -> None:
         """Remembers that a start failed since it was not granted."""
+        if now - self._tried_at.get(resource, NEVER) >= _UNRELATED_SECONDS:
+            # One split-brain after another must not keep this node banned ever longer.
+            self._tries.pop(resource, None)
         pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(self._tries.get(resource, 0), 10)
         first = resource not in self._tries
         next_try_at = now if first else now + min(_LONGEST_PAUSE_SECONDS, pause)
@@ -88,6 +95,7 @@ class CleanUp:
 
     def _clean_up(self, s: Sight, resource: str, debt: _Debt, reason: str) -> None:
         tries = self._tries[resource] = self._tries.get(resource, 0) + 1
+        self._tried_at[resource] = s.now
         pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(tries, 10)
         debt.next_try_at = s.now + min(_LONGEST_PAUSE_SECONDS, pause)
         trouble = self._run(["--cleanup", "--resource", resource, "--node", s.node_name])
