@@ -34,7 +34,7 @@ class Outcome:
     @property
     def replay(self) -> str:
         """The command that plays this one round again."""
-        return f"make lab-faults SEED={self.seed} ROUNDS=1 ARGS='--first {self.number}'"
+        return f"make lab-faults SEED={self.seed} ROUNDS=1 ARGS='--first {self.number} --timeline'"
 
 
 def outcome_of(facts: Facts, violations: tuple[str, ...], seconds: float) -> Outcome:
