@@ -24,7 +24,7 @@ from typing import IO
 from lab.cluster import enclosure
 from lab.rounds import show
 from lab.rounds.outcome import Outcome, from_json, to_json
-from lab.rounds.plan import draw
+from lab.rounds.plan import KINDS, draw
 
 _TAIL = 3000
 
@@ -142,11 +142,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _numbers(arguments: argparse.Namespace) -> list[int]:
-    """The rounds to play: as many as wanted, of one size only if that is wanted."""
+    """The rounds to play: as many as wanted, of one size or with one kind of fault if wanted."""
     found: list[int] = []
     number = arguments.first
     while len(found) < arguments.rounds:
-        if arguments.nodes in (None, draw(arguments.seed, number).size):
+        plan = draw(arguments.seed, number)
+        of_kind = arguments.kind in (None, *(fault.kind for fault in plan.faults))
+        if of_kind and arguments.nodes in (None, plan.size):
             found.append(number)
         number += 1
     return found
@@ -159,6 +161,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of what is drawn")
     parser.add_argument("--first", type=int, default=1, help="the number of the first one")
     parser.add_argument("--nodes", type=int, choices=(2, 3), help="only clusters of this size")
+    parser.add_argument("--kind", choices=KINDS, help="only rounds with this kind of fault")
     parser.add_argument("--timeline", action="store_true", help="show all that happened")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep nodes' logs of violations")

@@ -24,6 +24,7 @@ from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.faults import Mode
 from lab.embedded.world import World
 from lab.real_site import start_agent
+from lab.rounds.story import LATE_SECONDS
 from lab.site import Site
 
 Proof = Callable[[], str]
@@ -243,7 +244,7 @@ INJECTIONS: Mapping[str, Injection] = {
     "aws_throttles": service_fault("throttle", "dynamodb", "ec2", "events"),
     "ec2_errors": service_fault("error", "ec2"),
     "events_lost": tampering(drop=0.5),
-    "events_late": tampering(duplicate=0.3, delay_seconds=5.0),
+    "events_late": tampering(duplicate=0.3, delay_seconds=LATE_SECONDS),
     "metadata_refused": metadata("REJECT"),
     "metadata_hangs": metadata("DROP"),
 }

@@ -20,6 +20,9 @@ FRESH_SECONDS = 2.5
 DELIVERY_SECONDS = 3.0
 """From the bus into the state, on a loaded machine, cold starts included."""
 
+LATE_SECONDS = 5.0
+"""So late are events at the most in a round that delays them."""
+
 SPEECH_SECONDS = 5.0
 """What could not speak is heard again so long after the end of its fault at the latest."""
 
@@ -77,6 +80,8 @@ class Story:
     def claimed_at(self, node: str, at: float) -> bool:
         """Whether Pacemaker on a node was starting or running the resource a fresh claim ago."""
         late = FRESH_SECONDS + DELIVERY_SECONDS
+        if any(put.kind_name == "events_late" for put in self.facts.puts):
+            late += LATE_SECONDS
         return any(
             since - LOGGED_SECONDS <= at <= until + late for since, until in self._claims(node)
         )
@@ -117,8 +122,8 @@ class Story:
                 where = move.target
         return where
 
-    def could_speak_for(self, node: str, at: float) -> Put | None:
-        """The fault that kept a node's words from the control plane long enough until then."""
+    def was_muted(self, node: str, at: float) -> Put | None:
+        """The fault that kept a node's words from the control plane, long enough by then."""
         silent = ANSWER_SECONDS - CHALLENGED_SECONDS
         for put in self.facts.puts:
             muted = put.hits(node) and put.kind.mutes
@@ -150,7 +155,7 @@ class Story:
         for put in self.puts_on(node, "kill_corosync", "kill_pacemaker"):
             if put.put_at <= at <= put.lifted_at + SPEECH_SECONDS:
                 return f"{put}: its Pacemaker is gone"
-        divided, muted = self.was_divided(at), self.could_speak_for(node, at)
+        divided, muted = self.was_divided(at), self.was_muted(node, at)
         if divided and muted:
             return f"{divided}, and it was not heard: {muted}"
         alone = self.lost_quorum(node, at)
