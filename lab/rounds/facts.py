@@ -109,8 +109,9 @@ class End:
 class Facts:
     """Everything about one round.
 
-    `holder`, `term` and `running_since` are those of its begin; `running_until` is when the
-    resource that runs on that node at the end was started. `calls` counts who called what.
+    `holder` and `term` are those of its begin; `mark_before` and `mark_after` tell when the
+    resource that runs on that node at its begin and at its end was started there. `calls` says who
+    called what, `agents_ended` whose agent ended by itself.
     """
 
     plan: Plan
@@ -118,6 +119,7 @@ class Facts:
     holder: str
     term: int
     began_at: float
+    agents_ended: tuple[str, ...]
     puts: tuple[Put, ...]
     operations: tuple[Operation, ...]
     moves: tuple[Move, ...]

@@ -251,18 +251,24 @@ INJECTIONS: Mapping[str, Injection] = {
 """One for each kind of `lab.rounds.plan`."""
 
 
-def keep_agents_running(lab: Lab, held: Callable[[str], bool], ended: threading.Event) -> None:
+def keep_agents_running(
+    lab: Lab, held: Mapping[str, int], ended_by_itself: list[str], over: threading.Event
+) -> None:
     """Plays the part of systemd for agents that end by themselves: `Restart=always`.
 
     Args:
         lab: where the nodes are.
-        held: tells whether a fault keeps a node's agent down, or may be about to.
-        ended: ends this.
+        held: on how many faults' account a node's agent may be down.
+        ended_by_itself: gets the name of each node whose agent had to be started again.
+        over: ends this.
     """
-    while not ended.wait(AGENT_RESTART_SECONDS):
+    while not over.wait(AGENT_RESTART_SECONDS):
         for name in lab.cluster.nodes:
             node = lab.cluster.node(name)
-            if not held(name) and node.powered and not node.pids("eip-agent"):
+            if held.get(name) or not node.powered or node.pids("eip-agent"):
+                continue
+            if not held.get(name):  # no fault began while the processes were counted
+                ended_by_itself.append(name)
                 start_agent(lab.cluster, name)
 
 

@@ -196,6 +196,12 @@ def functions_do_not_fail(story: Story) -> Iterator[str]:
         yield f"{story.facts.end.dead_letters} dead letters"
 
 
+def agents_do_not_end(story: Story) -> Iterator[str]:
+    """No agent ends that nobody killed."""
+    for node in story.facts.agents_ended:
+        yield f"the agent on {node} ended by itself"
+
+
 Invariant = Callable[[Story], Iterator[str]]
 INVARIANTS: Mapping[str, Invariant] = {
     invariant.__name__: invariant
@@ -213,6 +219,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         the_lost_is_taken_over,
         all_is_well_again,
         functions_do_not_fail,
+        agents_do_not_end,
     )
 }
 

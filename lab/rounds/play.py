@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from collections import Counter
 
 from lab.cluster.protocol import ClusterError
 from lab.rounds.facts import End, Facts, Put
@@ -24,16 +24,6 @@ class NotCalmError(Exception):
     """The cluster was not whole when a round was to begin: the lab must be made anew."""
 
 
-@dataclass
-class _Hold:
-    """The agents that a fault keeps down."""
-
-    nodes: set[str]
-
-    def __call__(self, node: str) -> bool:
-        return node in self.nodes
-
-
 def play(lab: Lab, recorder: Recorder, plan: Plan) -> Facts:
     """One round on a lab that is whole; afterwards it is whole again, or the facts say why not.
 
@@ -49,7 +39,7 @@ def play(lab: Lab, recorder: Recorder, plan: Plan) -> Facts:
     term, before = look.term, lab.site.running_since(holder)
     recorder.forget()
     began_at = time.monotonic()
-    puts, trouble = _put_on_and_lift(lab, plan, holder)
+    puts, agents_ended, trouble = _put_on_and_lift(lab, plan, holder)
     lifted_at = time.monotonic()
     if trouble:
         look.trouble = trouble
@@ -63,6 +53,7 @@ def play(lab: Lab, recorder: Recorder, plan: Plan) -> Facts:
         term=term,
         began_at=began_at,
         puts=puts,
+        agents_ended=agents_ended,
         moves=recorder.moves(began_at),
         operations=recorder.operations(),
         lines=recorder.lines(began_at),
@@ -149,36 +140,47 @@ class Look:
         return "" if len(on) == 1 else f"{RESOURCE}, the table and EC2 do not agree: {sorted(on)}"
 
 
-def _put_on_and_lift(lab: Lab, plan: Plan, holder: str) -> tuple[tuple[Put, ...], str]:
-    """Puts all faults on, each at its time, and waits until all are lifted."""
+def _put_on_and_lift(
+    lab: Lab, plan: Plan, holder: str
+) -> tuple[tuple[Put, ...], tuple[str, ...], str]:
+    """Puts all faults on, each at its time, and waits until all are lifted.
+
+    Returns:
+        The faults as they were, the nodes whose agent ended by itself, and how the lab broke.
+    """
     others = [name for name in lab.cluster.nodes if name != holder]
     by_role = [holder, *others]
     puts: list[Put] = []
     broken: list[str] = []
-    hold, ended = _Hold(set()), threading.Event()
+    held: Counter[str] = Counter()
+    agents_ended: list[str] = []
+    ended = threading.Event()
     began = time.monotonic()
 
     def run(fault: Fault) -> None:
         time.sleep(max(0.0, began + fault.at - time.monotonic()))
         try:
-            puts.append(_put(lab, fault, by_role[fault.role], hold))
+            puts.append(_put(lab, fault, by_role[fault.role], held))
         except (ClusterError, OSError, AssertionError) as error:
             broken.append(f"{fault}: {type(error).__name__}: {error}")
 
     threads = [threading.Thread(target=run, args=(fault,), daemon=True) for fault in plan.faults]
-    systemd = threading.Thread(target=keep_agents_running, args=(lab, hold, ended), daemon=True)
+    systemd = threading.Thread(
+        target=keep_agents_running, args=(lab, held, agents_ended, ended), daemon=True
+    )
     for thread in (*threads, systemd):
         thread.start()
     for thread in threads:
         thread.join()
     ended.set()
     systemd.join()
-    return tuple(sorted(puts, key=lambda put: put.put_at)), "; ".join(broken)
+    in_order = tuple(sorted(puts, key=lambda put: put.put_at))
+    return in_order, tuple(agents_ended), "; ".join(broken)
 
 
-def _put(lab: Lab, fault: Fault, node: str, hold: _Hold) -> Put:
+def _put(lab: Lab, fault: Fault, node: str, held: Counter[str]) -> Put:
     """Puts one fault on, holds it for its time, proves that it is there, and lifts it."""
-    hold.nodes.add(node)
+    held[node] += 1
     put_at = time.monotonic()
     with INJECTIONS[fault.kind](lab, node) as proof:
         in_force_at = time.monotonic()
@@ -186,7 +188,7 @@ def _put(lab: Lab, fault: Fault, node: str, hold: _Hold) -> Put:
         not_real = proof()
         lifting_at = time.monotonic()
     lifted_at = time.monotonic()
-    hold.nodes.discard(node)
+    held[node] -= 1
     return Put(fault.kind, node, put_at, in_force_at, lifting_at, lifted_at, not_real)
 
 

@@ -47,6 +47,7 @@ def calm(*puts: Put, nodes: Sequence[str] = ("n1", "n2"), **more: Any) -> Facts:
         holder="n1",
         term=4,
         began_at=BEGAN,
+        agents_ended=(),
         puts=puts,
         operations=(),
         moves=(),
@@ -241,6 +242,10 @@ BAD = {
     "a dead letter": (
         "functions_do_not_fail",
         calm(put("aws_errors", "", 0, 8), end=end("n1", 4, dead_letters=1)),
+    ),
+    "an agent that ends by itself": (
+        "agents_do_not_end",
+        calm(put("partition", "n1", 0, 8), agents_ended=("n2",)),
     ),
     "a fault that was none": (
         "faults_were_real",
