@@ -77,7 +77,8 @@ def test_refused_starts_are_remembered_across_restarts_and_tried_ever_more_rarel
     for now in range(1, 121):
         clean_up.step(at(float(now)))
     assert 3 <= len(pacemaker.asked) <= 5
-    clean_up.settled("eip")
+    assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == ["eip"]
+    clean_up.step(at(140.0, pacemaker=with_view()))
     assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == []
 
 
@@ -108,6 +109,40 @@ def test_a_split_brain_long_after_the_last_one_bans_a_node_no_longer(tmp_path: P
     clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
     waits = [cleaned_up_after(day * 86_400.0, clean_up, pacemaker) for day in range(1, 6)]
     assert waits == [3.0] * 5
+
+
+def running(now: float, **changes: Any) -> Sight:
+    """Granted here long ago and running, while Pacemaker shows an old failure of it here."""
+    here = with_view(failed_here=frozenset({"eip"}), running_on={"eip": frozenset({"n1"})})
+    base = at(now, pacemaker=here, words={"eip": Word("started", 5.0, term=3)})
+    return dataclasses.replace(base, last_roles={"eip": "started"}, **changes)
+
+
+def test_a_failure_that_a_join_brought_back_is_forgotten_on_the_holder(tmp_path: Path) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    for now in (10.0, 11.0, 12.0):
+        clean_up.step(running(now))
+    assert pacemaker.asked == ["--cleanup --resource eip --node n1"]
+
+
+def test_nothing_is_forgotten_on_a_holder_while_others_may_run_it_or_it_was_not_granted(
+    tmp_path: Path,
+) -> None:
+    twice = with_view(failed_here=frozenset({"eip"}), running_on={"eip": frozenset({"n1", "n2"})})
+    changes: list[dict[str, Any]] = [
+        {"links": {2: False}},
+        {"pacemaker": twice},
+        {"pacemaker_at": 4.0},
+        {"words": {"eip": Word("started", 5.0)}},
+        {"words": {"eip": Word("starting", 5.0)}},
+    ]
+    for index, change in enumerate(changes):
+        pacemaker = Pacemaker()
+        clean_up = CleanUp(str(tmp_path / f"debts{index}"), pacemaker.run, quiet, 0.0)
+        for now in (10.0, 11.0, 12.0, 13.0):
+            clean_up.step(dataclasses.replace(running(now), **change))
+        assert not pacemaker.asked
 
 
 def ordered(**changes: Any) -> Sight:

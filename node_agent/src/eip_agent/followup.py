@@ -16,7 +16,7 @@ from eip_contract.fields import NAME
 from eip_contract.report import OrderProgress
 
 from eip_agent.memory import read_json, replace_file
-from eip_agent.verdicts import clean_up_reason, failure_is_gone, taken_away
+from eip_agent.verdicts import clean_up_reason, failure_came_back, failure_is_gone, taken_away
 from eip_agent.view import NEVER, SETTLED_STATES, lost_peers, resource_state
 
 if TYPE_CHECKING:
@@ -73,20 +73,22 @@ class CleanUp:
         self._save()
 
     def settled(self, resource: str) -> None:
-        """Forgets everything about a resource, since it was granted here."""
+        """Begins anew, since it was granted here; what Pacemaker still remembers is yet to go."""
         self._tries.pop(resource, None)
-        if self._debts.pop(resource, None) is not None:
-            self._save()
 
     def step(self, s: Sight) -> None:
         """Cleans up what may be cleaned up now."""
+        for resource in s.words:
+            if resource not in self._debts and failure_came_back(s, resource):
+                self.note(resource, s.now)
         for resource, debt in list(self._debts.items()):
             if failure_is_gone(s, resource, debt.noted_at):
                 del self._debts[resource]
                 self._save()
                 continue
             reason = clean_up_reason(s, resource)
-            if not reason or resource_state(s, resource) != "stopped":
+            stopped = resource_state(s, resource) == "stopped"
+            if not reason or not (stopped or failure_came_back(s, resource)):
                 debt.ready_since = None
                 continue
             if debt.ready_since is None:

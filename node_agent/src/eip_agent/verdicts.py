@@ -149,6 +149,25 @@ def clean_up_reason(s: Sight, resource: str) -> str:
     return ""
 
 
+def failure_came_back(s: Sight, resource: str) -> bool:
+    """Whether Pacemaker remembers a failure of what was granted here since, and runs undisturbed.
+
+    A join may lose the news of a failure, so that it cannot be forgotten, and the next one bring it
+    back. On the holder it must not stay: in a heal its good copy would be taken for a failed one.
+    """
+    word = s.words.get(resource)
+    return (
+        word is not None
+        and word.state == "started"
+        and word.term is not None
+        and s.pacemaker.state == "online"
+        and s.pacemaker_at > word.at
+        and s.pacemaker.running_on.get(resource) == frozenset({s.node_name})
+        and resource in s.pacemaker.failed_here
+        and not lost_peers(s)
+    )
+
+
 def failure_is_gone(s: Sight, resource: str, since: float) -> bool:
     """Whether Pacemaker, looked at well after `since`, remembers no failure here."""
     settled = s.pacemaker_at > since + SETTLING_SECONDS
