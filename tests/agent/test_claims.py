@@ -66,22 +66,6 @@ def test_a_start_claims_waits_for_the_grant_and_a_stop_releases(node: FakeNode) 
     assert node.act("stop").returncode == 0
 
 
-BAN = "--name fail-count-eip#start_0 --update INFINITY --delay 0"
-
-
-def test_a_start_that_is_granted_or_given_up_by_pacemaker_bans_nobody(node: FakeNode) -> None:
-    node.start()
-    assert node.act("start").returncode == 0
-    node.act("stop")
-    node.region.grants = False
-    node.region.grant(PEER)
-    killed = in_background(node)
-    wait_until(lambda: node.region.reports[-1].awaiting == ("eip",), "it claims")
-    killed.kill()
-    wait_until(lambda: not node.region.reports[-1].awaiting, "the claim is over")
-    assert BAN not in node.calls("attrd_updater")
-
-
 def test_a_refused_start_says_who_holds_it_and_is_cleaned_up_when_whole(node: FakeNode) -> None:
     node.region.grants = False
     node.region.grant(PEER)
@@ -93,7 +77,6 @@ def test_a_refused_start_says_who_holds_it_and_is_cleaned_up_when_whole(node: Fa
     _, said = loser.communicate(timeout=10)
     assert loser.returncode == 1
     assert "ocf-exit-reason:the address is not granted: n2 holds 203.0.113.7 by term 2" in said
-    assert BAN in node.calls("attrd_updater"), "banned before Pacemaker hears of the failure"
     node.write_cluster(start_failed=True)
     time.sleep(1)
     assert not node.calls()

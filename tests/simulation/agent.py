@@ -108,7 +108,6 @@ class AgentProcess:
             reporter=self.reporter,
             publisher=publisher,
             clean_up=self.clean_up,
-            ban=lambda _resource: None,  # the modelled Pacemaker counts a failure as it sees it
             say=say,
         )
         watchers.observe()

@@ -15,7 +15,7 @@ from eip_agent.aws import Events, Table
 from eip_agent.board import Board
 from eip_agent.channel import ExchangeError
 from eip_agent.corosync import CommandLinks, LibraryLinks
-from eip_agent.followup import CleanUp, Losses, Orders, ban_ahead, crm_command
+from eip_agent.followup import CleanUp, Losses, Orders, crm_resource
 from eip_agent.health import Health
 from eip_agent.memory import Words, next_incarnation
 from eip_agent.metadata import Credentials, Identity, Keyring, MetadataService
@@ -62,7 +62,7 @@ class Agent:
         command = shlex.split(settings.crm_resource)
 
         def ask_pacemaker(arguments: list[str]) -> str:
-            return crm_command([*command, *arguments])
+            return crm_resource([*command, *arguments])
 
         debts = os.path.join(settings.state_dir, "failed-starts.json")
         self._clean_up = CleanUp(debts, ask_pacemaker, say, time.monotonic())
@@ -87,7 +87,6 @@ class Agent:
             reporter=self._reporter,
             publisher=self._publisher,
             clean_up=self._clean_up,
-            ban=ban_ahead(shlex.split(settings.attrd_updater)),
             say=say,
         )
         self._server = LocalServer(settings.socket, operations.handle)

@@ -1,7 +1,6 @@
 """What the agent asks of Pacemaker: forget a refused start, follow an order, stop a lost copy.
 
-Only `crm_resource`, never while a resource that runs could be disturbed by it, and `attrd_updater`
-are run here.
+Only `crm_resource` is run here, never while a resource that runs could be disturbed by it.
 """
 
 from __future__ import annotations
@@ -112,20 +111,6 @@ class CleanUp:
         replace_file(self._path, json.dumps(dict.fromkeys(self._debts, "start")))
 
 
-def ban_ahead(attrd_updater: Sequence[str]) -> Callable[[str], None]:
-    """Gives what bans this node from a resource as the failure of its start will do anyway.
-
-    Pacemaker counts a failure a moment after it has seen it. In a heal it decides in between whose
-    copy to keep, and would take a start that has just failed here for as good as the holder's copy.
-    """
-
-    def ban(resource: str) -> None:
-        name = f"fail-count-{resource}#start_0"
-        crm_command([*attrd_updater, "--name", name, "--update", "INFINITY", "--delay", "0"], 1.0)
-
-    return ban
-
-
 class Losses:
     """Tells Pacemaker at once that a copy here lost its address, instead of at its next monitor.
 
@@ -228,15 +213,15 @@ class Orders:
         )
 
 
-def crm_command(command: Sequence[str], timeout_seconds: float = 30.0) -> str:
-    """Runs a command of Pacemaker's; returns its complaint in one line, empty when it succeeded."""
+def crm_resource(command: Sequence[str]) -> str:
+    """Runs `crm_resource`; returns its complaint in one line, empty when it succeeded."""
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=timeout_seconds,
+            timeout=30,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -36,11 +36,9 @@ class Operations:
         reporter: Reporter,
         publisher: Publisher,
         clean_up: CleanUp,
-        ban: Callable[[str], None],
         say: Callable[..., None],
     ) -> None:
         self._board, self._settings, self._say = board, settings, say
-        self._ban = ban
         self._reporter, self._publisher, self._clean_up = reporter, publisher, clean_up
 
     def handle(self, request: Mapping[str, Any], alive: Alive) -> Mapping[str, Any]:
@@ -75,8 +73,7 @@ class Operations:
         with self._board.changed:
             now = time.monotonic()
             # A stop may have overtaken this start; then the last word is the stop's.
-            stands = self._board.sight().words.get(resource) is word
-            if not stands:
+            if self._board.sight().words.get(resource) is not word:
                 granted = False
             elif granted:
                 ip, term = verdict.public_ip, verdict.term
@@ -86,8 +83,6 @@ class Operations:
                 self._board.set_word(resource, Word("stopped", now))
                 self._clean_up.note(resource, now)
             self._reporter.pulse()
-        if stands and not granted and alive():
-            self._ban(resource)
         self._board.metadata_wake.set()
         self._say(
             "The start is granted" if granted else "The start is refused",

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 READABLE_SECONDS = 15.0
 SILENT_SECONDS = 10.0
-SPEAKING_SECONDS = 2.0
-"""A challenged holder reports each second: one heard of so lately still speaks."""
-
+LINK_BACK_SECONDS = 0.5
 _TWICE = 2
 
 
@@ -76,14 +74,16 @@ def holder_runs_it(s: Sight, resource: str, address: AddressStatus) -> bool:
 def holder_is_back(s: Sight, word: Word, address: AddressStatus) -> bool:
     """Whether the link to a holder that still speaks came back while this start was waiting.
 
-    Pacemaker lets the holder join half a second later, and a second after that it looks who runs
-    the resource: a start that is still under way by then may cost the holder its own copy.
+    Pacemaker lets the holder join only once this start has ended, so its view cannot tell.
     """
     node_id = s.pacemaker.node_ids.get(s.holder_name(address), 0)
     up_since = s.link_changed_at.get(node_id, NEVER)
-    heard_at = s.advanced_at.get(address.holder or "", NEVER)
-    speaks = heard_at > up_since or s.now - heard_at <= SPEAKING_SECONDS
-    return bool(s.links and s.links.get(node_id)) and up_since > word.at and speaks
+    return (
+        bool(s.links and s.links.get(node_id))
+        and up_since > word.at
+        and s.now - up_since >= LINK_BACK_SECONDS
+        and s.advanced_at.get(address.holder or "", NEVER) > up_since
+    )
 
 
 def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: float) -> Verdict:
