@@ -100,7 +100,7 @@ def install(place: Place) -> Site:
         first,
         *("resource", "create", "eip", "ocf:eip-arbiter:eip"),
         *("op", "start", f"timeout={START_TIMEOUT_SECONDS}s", "monitor", "interval=10s"),
-        *("meta", "multiple-active=stop_unexpected"),
+        *("meta", "multiple-active=block"),
     )
     return Site(
         aws=aws,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 
-from lab.rounds.facts import Facts, Line, Move, Put
+from lab.rounds.facts import Facts, Line, Move
 from lab.rounds.story import LOGGED_SECONDS, SPEECH_SECONDS, Story
 
 GRANTED_SECONDS = 22.0
@@ -110,24 +110,11 @@ def healthy_service_is_left_alone(story: Story) -> Iterator[str]:
 
 
 def one_move_a_fault(story: Story) -> Iterator[str]:
-    """I7: one fault causes at most one move, its end one more if Pacemaker moves it back.
-
-    Two moves are for what comes back as it was, a frozen or a cut off holder: Pacemaker then finds
-    two copies and chooses. Only moves off a node count.
-    """
-    facts = story.facts
-    moves = [move for move in facts.moves if move.source != move.target]
-    if len(facts.puts) == 1:
-        (put,) = facts.puts
-        early = [move for move in moves if move.at <= put.lifting_at]
-        if len(early) > 1:
-            yield f"{len(early)} moves while {put} lasted"
-    most = sum(
-        0 if not (put.kind.ends_service or put.kind.divides) else 2 if _comes_back(put) else 1
-        for put in facts.puts
-    )
-    if len(moves) > most:
-        yield f"{len(moves)} moves, at most {most} can be owed to the faults"
+    """I7: one fault causes at most one move, its end included; only moves off a node count."""
+    moves = [move for move in story.facts.moves if move.source != move.target]
+    movers = [p for p in story.facts.puts if p.kind.ends_service or p.kind.divides]
+    if len(moves) > len(movers):
+        yield f"{len(moves)} moves, and only {len(movers)} faults that may cause one"
 
 
 def starts_succeed_where_granted(story: Story) -> Iterator[str]:
@@ -239,10 +226,6 @@ def _grant_of(facts: Facts, move: Move) -> Line | None:
     """The last grant before a move, which is the one that it carries out."""
     before = [line for line in facts.grants if line.at <= move.at + LOGGED_SECONDS]
     return before[-1] if before else None
-
-
-def _comes_back(put: Put) -> bool:
-    return put.kind_name in ("freeze", "partition", "loss_in", "loss_out")
 
 
 def _told(story: Story, move: Move) -> str:

@@ -37,6 +37,7 @@ def play(lab: Lab, recorder: Recorder, plan: Plan) -> Facts:
     lab.aws.invoke("Operate", {"verb": "acknowledge", "cluster": CLUSTER_ID})
     holder = look.started_on[0]
     term, before = look.term, lab.site.running_since(holder)
+    dead_letters = recorder.dead_letters()
     recorder.forget()
     began_at = time.monotonic()
     puts, agents_ended, trouble = _put_on_and_lift(lab, plan, holder)
@@ -72,7 +73,7 @@ def play(lab: Lab, recorder: Recorder, plan: Plan) -> Facts:
             phase=look.phase,
             failures=look.failures,
             constraints=_constraints(lab),
-            dead_letters=recorder.dead_letters(),
+            dead_letters=recorder.dead_letters() - dead_letters,
         ),
     )
 

@@ -165,6 +165,19 @@ BAD = {
             end=end("n2", 7),
         ),
     ),
+    "a move back at the heal": (
+        "one_move_a_fault",
+        takeover(
+            put("freeze", "n1", 0, 8),
+            operations=(
+                *(op(3.4, "n2", "start"), op(3.8, "n2", "start", 0)),
+                *(op(9, "n2", "stop"), op(9.1, "n2", "stop", 0)),
+            ),
+            lines=(grant(3.5, 5, "n2"), grant(9.1, 6, "n1", "R061")),
+            moves=(move(3.6, "n1", "n2"), move(9.2, "n2", "n1")),
+            end=end("n1", 6),
+        ),
+    ),
     "an association without a grant": (
         "moves_are_told",
         takeover(POWER_LOSS, lines=(), end=end("n2", 4)),
