@@ -252,6 +252,24 @@ def test_pacemaker_is_told_once_that_a_copy_lost_its_address_and_is_to_forget_it
     assert clean_up.resources == ["eip"]
 
 
+TWICE = with_view(running_on={"eip": frozenset({"n1", "n2"})})
+
+
+def test_pacemaker_is_asked_to_look_at_a_lost_copy_until_it_has_seen_it(tmp_path: Path) -> None:
+    pacemaker, clean_up, watch = losses(tmp_path)
+    s = lost(links={2: True}, pacemaker=TWICE)
+    for now in range(20, 32):
+        watch.step(dataclasses.replace(s, now=float(now), status_at=float(now)))
+    assert pacemaker.asked == ["--refresh --resource eip --node n1"] * 2
+    assert clean_up.resources == [], "it is no failure"
+    pacemaker.asked.clear()
+    for change in ({"status": status(ME, term=3)}, {"pacemaker": with_view()}):
+        for now in range(40, 60):
+            alone = dataclasses.replace(s, now=float(now), status_at=float(now), **change)
+            watch.step(alone)
+    assert not pacemaker.asked
+
+
 @pytest.mark.parametrize(
     "s",
     [

@@ -15,7 +15,14 @@ from eip_contract.fields import NAME
 from eip_contract.report import OrderProgress
 
 from eip_agent.memory import read_json, replace_file
-from eip_agent.verdicts import clean_up_reason, failure_came_back, failure_is_gone, taken_away
+from eip_agent.verdicts import (
+    clean_up_reason,
+    failure_came_back,
+    failure_is_gone,
+    is_behind_a_cut,
+    runs_twice,
+    taken_away,
+)
 from eip_agent.view import NEVER, SETTLED_STATES, lost_peers, resource_state
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 300.0
 _UNRELATED_SECONDS = 60.0
 """A start that fails so long after the last clean-up is not what that clean-up set off."""
 
-_ASK_AGAIN_SECONDS = 30.0
+_ASK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS = 30.0, 10.0
 _LIFETIME = "PT1M"
 _DETAIL_CHARACTERS = 120
 
@@ -112,33 +119,47 @@ class CleanUp:
 
 
 class Losses:
-    """Tells Pacemaker at once that a copy here lost its address, instead of at its next monitor.
+    """Tells Pacemaker that a copy here lost its address, instead of waiting for its next monitor.
 
-    In a heal that comes between, Pacemaker would find two good copies, and may keep this one. Two
-    reads must say so: in such a heal the address may be on its way back here already.
+    In a heal Pacemaker would find two good copies, and may keep this one, or neither look nor
+    choose (`multiple-active=block`; it monitors nothing that it found after a restart of its own).
+    Two reads must say so: in such a heal the address may be on its way back here already.
     """
 
     def __init__(self, run: Run, clean_up: CleanUp, say: Say) -> None:
         self._run, self._clean_up, self._say = run, clean_up, say
         self._told: dict[str, Word] = {}
         self._noticed_at: dict[str, float] = {}
+        self._look_at: dict[str, float] = {}
 
     def step(self, s: Sight) -> None:
-        """Tells of each loss once; where Pacemaker does not run here, the monitor tells of it."""
+        """Tells of each loss; where Pacemaker does not run here, the monitor tells of it."""
         for resource, word in s.words.items():
-            known = self._told.get(resource) is word or s.pacemaker.state not in SETTLED_STATES
-            if known or not taken_away(s, resource):
+            if s.pacemaker.state not in SETTLED_STATES or not taken_away(s, resource):
                 self._noticed_at.pop(resource, None)
                 continue
             if s.status_at <= self._noticed_at.setdefault(resource, s.status_at):
                 continue
-            self._told[resource] = word
-            where = ["--resource", resource, "--node", s.node_name]
-            trouble = self._run(["--fail", *where])
-            if not trouble:
-                # With migration-threshold=1 the failure would keep this node from taking over.
-                self._clean_up.note(resource, s.now)
-            self._say("Pacemaker is told that the address is lost", resource=resource, why=trouble)
+            if runs_twice(s, resource):
+                self._have_looked(s, resource)
+            elif self._told.get(resource) is not word and is_behind_a_cut(s, resource):
+                self._told[resource] = word
+                self._fail(s, resource)
+
+    def _have_looked(self, s: Sight, resource: str) -> None:
+        """Has Pacemaker look anew at this copy, which then says that it does not run."""
+        if s.now < self._look_at.get(resource, NEVER):
+            return
+        self._look_at[resource] = s.now + _LOOK_AGAIN_SECONDS
+        trouble = self._run(["--refresh", "--resource", resource, "--node", s.node_name])
+        self._say("Pacemaker is asked to look at a lost copy", resource=resource, why=trouble)
+
+    def _fail(self, s: Sight, resource: str) -> None:
+        trouble = self._run(["--fail", "--resource", resource, "--node", s.node_name])
+        if not trouble:
+            # With migration-threshold=1 the failure would keep this node from taking over.
+            self._clean_up.note(resource, s.now)
+        self._say("Pacemaker is told that the address is lost", resource=resource, why=trouble)
 
 
 class Orders:
