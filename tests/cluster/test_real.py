@@ -100,6 +100,20 @@ def test_a_partition_makes_both_halves_start_it_and_a_heal_leaves_one(
     cluster.wait_until(lambda: len(cluster.started_on("eip")) == 1, "one copy after the heal")
 
 
+def test_a_node_that_boots_behind_a_cut_stays_behind_it(cluster: RealCluster) -> None:
+    cluster.partition("n2")
+    cluster.power_off("n2")
+    cluster.power_on("n2")
+
+    def alone() -> bool:
+        view = cluster.view("n2")
+        return view is not None and view.dc == "n2" and view.online == ("n2",)
+
+    cluster.wait_until(alone, "n2 alone")
+    cluster.heal()
+    cluster.wait_online()
+
+
 def test_a_killed_corosync_leaves_the_resource_behind_and_the_peer_starts_it(
     cluster: RealCluster,
 ) -> None:
