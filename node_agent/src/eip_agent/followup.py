@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _STABLE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 300.0
-_UNRELATED_SECONDS = 60.0
-"""A start that fails so long after the last clean-up is not what that clean-up set off."""
+_UNRELATED_SECONDS = 10.0
+"""A start that begins so long after the last clean-up is not what that clean-up set off."""
 
 _ASK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS = 30.0, 10.0
 _LIFETIME = "PT1M"
@@ -67,9 +67,10 @@ class CleanUp:
         """Resources with a failed start that is still to be forgotten."""
         return sorted(self._debts)
 
-    def note(self, resource: str, now: float) -> None:
-        """Remembers that a start failed since it was not granted."""
-        if now - self._tried_at.get(resource, NEVER) >= _UNRELATED_SECONDS:
+    def note(self, resource: str, now: float, began_at: float | None = None) -> None:
+        """Remembers that a start, which began then, failed since it was not granted."""
+        began_at = now if began_at is None else began_at
+        if began_at - self._tried_at.get(resource, NEVER) >= _UNRELATED_SECONDS:
             # One split-brain after another must not keep this node banned ever longer.
             self._tries.pop(resource, None)
         pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(self._tries.get(resource, 0), 10)
