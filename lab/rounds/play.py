@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -162,7 +163,7 @@ def _put_on_and_lift(
         time.sleep(max(0.0, began + fault.at - time.monotonic()))
         try:
             puts.append(_put(lab, fault, by_role[fault.role], held))
-        except (ClusterError, OSError, AssertionError) as error:
+        except (ClusterError, OSError, subprocess.SubprocessError) as error:
             broken.append(f"{fault}: {type(error).__name__}: {error}")
 
     threads = [threading.Thread(target=run, args=(fault,), daemon=True) for fault in plan.faults]

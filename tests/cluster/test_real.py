@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socketserver
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,6 +143,22 @@ def test_a_frozen_node_is_lost_and_comes_back_as_it_was(cluster: RealCluster) ->
     assert sleeper.running
     sleeper.stop()
     assert sleeper.exit_code is not None
+
+
+def test_a_command_that_is_frozen_along_with_its_node_ends_after_the_thaw(
+    cluster: RealCluster,
+) -> None:
+    ended: list[str] = []
+    script = ["sh", "-c", "sleep 0.3; echo done"]
+    command = threading.Thread(target=lambda: ended.append(cluster.run("n1", script).stdout))
+    command.start()
+    time.sleep(0.1)
+    cluster.freeze("n1")
+    command.join(0.5)
+    assert not ended
+    cluster.thaw("n1")
+    command.join(5)
+    assert ended == ["done\n"]
 
 
 def test_a_move_by_hand_leaves_no_constraint(cluster: RealCluster) -> None:
