@@ -4,11 +4,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 SEEDS ?= 200
+ROUNDS ?= 20
+SEED ?= 1
 SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging examples lab tests bench
 PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo lab test sim sim-mutants bench docs explore check lint build deploy agent-packages packages clean
+.PHONY: help demo lab lab-faults test sim sim-mutants bench docs explore check lint build deploy agent-packages packages clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,6 +20,9 @@ demo: $(VENV)/.lab ## The main job on this machine, no root: ARGS="--json FILE",
 
 lab: $(VENV)/.lab packages ## The same on a real Pacemaker cluster, beside its peers: root, ARGS="--token 3000"
 	@$(PY) -m lab real $(ARGS)
+
+lab-faults: $(VENV)/.lab packages ## Random real faults on real clusters, judged: root, ROUNDS=100, SEED=1, ARGS="--first 7"
+	@$(PY) -m lab.rounds --rounds $(ROUNDS) --seed $(SEED) $(ARGS)
 
 test: $(VENV)/.dev .venv-sam/.ok .venv-emulator/.ok ## All tests; those of the real cluster and the browser need `make packages`
 	@$(PY) -m pytest $(ARGS)

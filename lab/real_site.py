@@ -108,7 +108,7 @@ def install(place: Place) -> Site:
         first,
         *("resource", "create", "eip", "ocf:eip-arbiter:eip"),
         *("op", "start", f"timeout={START_TIMEOUT_SECONDS}s", "monitor", "interval=10s"),
-        *("meta", "multiple-active=stop_unexpected"),
+        *("meta", "multiple-active=block"),
     )
     return site_of(place)
 
@@ -149,6 +149,13 @@ def boot_agent(
     cluster: RealCluster, name: str, *, env: Mapping[str, str] | None = None, page_too: bool = True
 ) -> None:
     """Starts on a node what systemd would: the agent as its own user, and the web page."""
+    start_agent(cluster, name, env=env)
+    if page_too:
+        page.serve(cluster, name)
+
+
+def start_agent(cluster: RealCluster, name: str, env: Mapping[str, str] | None = None) -> None:
+    """Starts the agent as its systemd unit does."""
     cluster.run(name, ["sh", "-c", _FOLDERS])
     cluster.spawn(
         name,
@@ -157,8 +164,6 @@ def boot_agent(
         user=int(cluster.run(name, ["id", "-u", "eip-agent"]).stdout),
         env=env,
     )
-    if page_too:
-        page.serve(cluster, name)
 
 
 def built_package() -> Path:

@@ -6,7 +6,7 @@ Bridges and the outer ends of all links are in the enclosure; the inner ends are
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from lab.cluster.protocol import AwsCut
@@ -96,6 +96,33 @@ def restore_aws(node: str, number: int, how: AwsCut) -> None:
         _firewall("-D", number, how)
 
 
+def drop(inside: int, arriving: str, how: Literal["DROP", "REJECT"] = "DROP") -> None:
+    """Drop (or refuse) in a node what arrives there and matches, in iptables' own words."""
+    _inside(inside, "-I", arriving, "-j", how)
+
+
+def accept(inside: int, arriving: str, how: Literal["DROP", "REJECT"] = "DROP") -> int:
+    """Take back what `drop` did; tells how many packets it had stopped."""
+    counted = _inside(inside, "-v", "-x", "-n", "-L", "INPUT", "1").split()
+    _inside(inside, "-D", arriving, "-j", how)
+    return int(counted[0])
+
+
+def from_ring(sender: int | None = None) -> str:
+    """Describe to `drop` what comes over the ring, from one node or from all."""
+    return "-i ring0" if sender is None else f"-i ring0 -s {ring_address(sender)}"
+
+
+TO_METADATA = f"-i lo -d {METADATA_ADDRESS} -p tcp --dport 80"
+"""Describes to `drop` what the node asks its metadata service."""
+
+
+def _inside(pid: int, action: str, *words: str) -> str:
+    chain = [] if "-L" in words else ["INPUT"]
+    arguments = " ".join([action, *chain, *words]).split()
+    return _run(["nsenter", "-t", str(pid), "-n", "--", "iptables", "-w", *arguments])
+
+
 def _firewall(action: str, number: int, how: AwsCut) -> None:
     # Answers of the node's own page also come from this address: they have the page's port.
     rule = f"INPUT -i aws -s {aws_address(number)} -p tcp ! --sport {PAGE_PORT} -j"
@@ -108,7 +135,8 @@ def _ip(lines: list[str], inside: int | None = None) -> None:
     _run([*enter, "ip", "-batch", "-"], "\n".join(lines) + "\n")
 
 
-def _run(argv: list[str], text: str = "") -> None:
+def _run(argv: list[str], text: str = "") -> str:
     done = subprocess.run(argv, input=text, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         raise OSError(f"{' '.join(argv)}: {done.stderr.strip()}\n{text}")
+    return done.stdout

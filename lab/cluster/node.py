@@ -52,6 +52,7 @@ class Node:
         self._namespace = ""
         self._power: subprocess.Popen[bytes] | None = None
         self._spawned: list[NodeProcess] = []
+        self._commands: set[subprocess.Popen[str]] = set()
 
     def make_disk(self, corosync_conf: str, cib: str) -> None:
         """Lay out a fresh disk; `/var/...` of the cluster programs begins empty."""
@@ -163,21 +164,27 @@ class Node:
         Raises:
             ClusterError: it failed and `check` is set; the message has its output.
         """
-        done = subprocess.run(
+        with subprocess.Popen(
             self._enter(argv, user, None),
-            check=False,
-            capture_output=True,
-            text=True,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             env={**CLEAN_ENVIRONMENT, **(env or {})},
-            timeout=seconds,
-        )
-        if check and done.returncode != 0:
-            raise ClusterError(
-                f"{self.name}: {' '.join(argv)} ended with {done.returncode}:"
-                f" {done.stdout.strip()} {done.stderr.strip()}"
-            )
-        return done
+        ) as process:
+            self._commands.add(process)
+            try:
+                output, errors = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+            finally:
+                self._commands.discard(process)
+        status = process.returncode
+        if check and status != 0:
+            text = f"{output.strip()} {errors.strip()}"
+            raise ClusterError(f"{self.name}: {' '.join(argv)} ended with {status}: {text}")
+        return subprocess.CompletedProcess(list(argv), status, output, errors)
 
     def spawn(
         self,
@@ -219,6 +226,15 @@ class Node:
         )
         there = ["env", f"--chdir={folder}"] if folder is not None else []
         return [*enter, "--", *as_user, *there, *argv]
+
+    @property
+    def pid(self) -> int:
+        """Process 1 of the node, by its number in the enclosure.
+
+        Raises:
+            ClusterError: the node has no power.
+        """
+        return self._live_pid()
 
     def _live_pid(self) -> int:
         if self._pid is None or not self.powered:
@@ -273,8 +289,14 @@ class Node:
     def thaw(self) -> None:
         """Let all processes of the node go on."""
         self.run(["sh", "-c", "kill -CONT -1"])
+        self.wake_entrances()
+
+    def wake_entrances(self) -> None:
+        """Wake what stopped outside along with a process that was stopped in the node."""
         for process in self._spawned:
             process.thaw_entrance()
+        for command in list(self._commands):
+            command.send_signal(signal.SIGCONT)
 
 
 def _roots() -> list[str]:

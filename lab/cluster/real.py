@@ -6,6 +6,7 @@ Every fault here is what it says: processes are killed, links are pulled, packet
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
@@ -61,6 +62,9 @@ class RealCluster:
         self.pacemaker_environment = dict(pacemaker_environment or {})
         self.at_boot = at_boot
         self._cuts: dict[str, AwsCut] = {}
+        self._apart: set[str] = set()
+        # Faults may overlap: no node may come or go between two looks at who has power.
+        self._plugs = threading.RLock()
         shutil.rmtree(enclosure.STATE / "nodes", ignore_errors=True)
         conf = config.corosync_conf(self.nodes, token_ms)
         cib = config.first_cib(
@@ -110,36 +114,54 @@ class RealCluster:
 
     def power_off(self, node: str) -> None:
         """Take the power from a node: its links and all its processes at once."""
-        self._nodes[node].power_off()
+        with self._plugs:
+            self._nodes[node].power_off()
 
     def power_on(self, node: str) -> None:
         """Boot a node that was without power, and start what it starts at boot."""
-        self._nodes[node].boot()
-        if node in self._cuts and self._cuts[node] == "unreachable":
-            network.cut_aws(node, self._nodes[node].number, "unreachable")
+        with self._plugs:
+            self._nodes[node].boot()
+            self._place_on_rings()
+            if node in self._cuts and self._cuts[node] == "unreachable":
+                network.cut_aws(node, self._nodes[node].number, "unreachable")
         if self.at_boot is not None:
             self.at_boot(self, node)
         self.start(node)
 
     def partition(self, *nodes: str) -> None:
-        """Cut the ring between these nodes and the rest; among themselves they still talk."""
-        network.move_to_ring(list(nodes), "ring-cut")
+        """Cut the ring between these nodes and the rest; among themselves they still talk.
+
+        A node that has no power now, or loses it, is on its side of the cut when it boots.
+        """
+        with self._plugs:
+            self._apart.update(nodes)
+            self._place_on_rings()
 
     def heal(self) -> None:
         """Make the ring whole again."""
-        network.move_to_ring([n for n, node in self._nodes.items() if node.powered], "ring")
+        with self._plugs:
+            self._apart.clear()
+            self._place_on_rings()
+
+    def _place_on_rings(self) -> None:
+        powered = {name for name, node in self._nodes.items() if node.powered}
+        network.move_to_ring(sorted(powered - self._apart), "ring")
+        network.move_to_ring(sorted(powered & self._apart), "ring-cut")
 
     def cut_aws(self, node: str, how: AwsCut = "unreachable") -> None:
         """Cut a node from AWS; its metadata service stays, as on EC2."""
-        self.restore_aws(node)
-        network.cut_aws(node, self._nodes[node].number, how)
-        self._cuts[node] = how
+        with self._plugs:
+            self.restore_aws(node)
+            if how != "unreachable" or self._nodes[node].powered:
+                network.cut_aws(node, self._nodes[node].number, how)
+            self._cuts[node] = how
 
     def restore_aws(self, node: str) -> None:
         """Give a node its way to AWS back."""
-        how = self._cuts.pop(node, None)
-        if how is not None and (how != "unreachable" or self._nodes[node].powered):
-            network.restore_aws(node, self._nodes[node].number, how)
+        with self._plugs:
+            how = self._cuts.pop(node, None)
+            if how is not None and (how != "unreachable" or self._nodes[node].powered):
+                network.restore_aws(node, self._nodes[node].number, how)
 
     def kill_corosync(self, node: str) -> None:
         """Kill Corosync with SIGKILL, and nothing else."""

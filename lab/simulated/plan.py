@@ -1,7 +1,7 @@
 """What a simulated Pacemaker would do next on one side of a cluster: pure, one resource.
 
-The classic set-up: stickiness INFINITY, migration-threshold 1, no-quorum-policy ignore, no fencing,
-and `multiple-active=stop_unexpected`.
+The classic set-up: stickiness INFINITY, migration-threshold 1, no-quorum-policy ignore, no fencing.
+Between two copies it chooses at once, as with `multiple-active=stop_unexpected`.
 """
 
 from __future__ import annotations

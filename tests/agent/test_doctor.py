@@ -112,7 +112,7 @@ STICKINESS = (
     '<nvpair id="default-resource-stickiness" name="resource-stickiness" value="INFINITY"/>'
 )
 ALERT = '<alert id="eip-agent" path="/usr/lib/eip-agent/eip-agent-alert"/>'
-MULTIPLE = 'name="multiple-active" value="stop_unexpected"'
+MULTIPLE = 'name="multiple-active" value="block"'
 STONITH_OFF = 'name="stonith-enabled" value="false"'
 DEADTIME = '<nvpair id="option-dc-deadtime" name="dc-deadtime" value="2s"/>'
 CONSTRAINT = '<rsc_location id="cli-ban-eip-on-n1" rsc="eip" node="n1" score="-INFINITY"/>'
@@ -131,8 +131,8 @@ def option(name: str, value: str) -> str:
         (DEADTIME, option("start-failure-is-fatal", "false"), "warning", "tried for ever"),
         (STICKINESS, "", "warning", "moves back when a failed node returns"),
         (ALERT, "", "warning", "no alert tells the agent"),
-        (MULTIPLE, 'name="other" value="x"', "warning", "may restart the healthy copy"),
-        (MULTIPLE, 'name="multiple-active" value="stop_only"', "warning", "healthy copy"),
+        (MULTIPLE, 'name="other" value="x"', "warning", "may restart or move the healthy copy"),
+        (MULTIPLE, 'name="multiple-active" value="stop_unexpected"', "warning", "healthy copy"),
         ('<op name="start" timeout="20s"', '<op name="start" timeout="15s"', "failure", "15s"),
         ('<op name="start" timeout="20s"', '<op name="start" timeout="soon"', "failure", "soon"),
         ('<op name="monitor" interval="10s"', '<op name="x" interval="10s"', "warning", "not set"),
@@ -192,7 +192,7 @@ def test_versions() -> None:
     corosync = (SAMPLES / "corosync_version.txt").read_text()
     assert bad(local.check_versions((3, 9, 2), pacemaker, corosync)) == []
     older = edited(pacemaker, "2.1.5", "2.1.2")
-    assert "stop_unexpected" in only(local.check_versions((3, 9, 2), older, corosync))[1]
+    assert "older than all" in only(local.check_versions((3, 9, 2), older, corosync))[1]
     older = edited(corosync, "3.1.7", "2.4.5")
     assert "show its links" in only(local.check_versions((3, 9, 2), pacemaker, older))[1]
     assert only(local.check_versions((3, 8, 9), pacemaker, corosync))[0] == "failure"

@@ -77,8 +77,72 @@ def test_refused_starts_are_remembered_across_restarts_and_tried_ever_more_rarel
     for now in range(1, 121):
         clean_up.step(at(float(now)))
     assert 3 <= len(pacemaker.asked) <= 5
-    clean_up.settled("eip")
+    assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == ["eip"]
+    clean_up.step(at(140.0, pacemaker=with_view()))
     assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == []
+
+
+def cleaned_up_after(failed_at: float, clean_up: CleanUp, pacemaker: Pacemaker) -> float:
+    """Seconds from a failure, in a cluster that is whole, until Pacemaker was told to forget it."""
+    before = len(pacemaker.asked)
+    clean_up.note("eip", failed_at, began_at=failed_at - 18.0)
+    now = failed_at
+    while len(pacemaker.asked) == before:
+        now += 1.0
+        clean_up.step(at(now))
+    return now - failed_at
+
+
+def test_starts_that_fail_one_after_the_other_are_forgotten_ever_later(tmp_path: Path) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    waits = []
+    now = 100.0
+    for _ in range(4):
+        waits.append(cleaned_up_after(now, clean_up, pacemaker))
+        now += waits[-1] + 20.0
+    assert waits == [3.0, 10.0, 20.0, 40.0]
+
+
+def test_a_split_brain_long_after_the_last_one_bans_a_node_no_longer(tmp_path: Path) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    waits = [cleaned_up_after(minute * 60.0, clean_up, pacemaker) for minute in range(1, 6)]
+    assert waits == [3.0] * 5
+
+
+def running(now: float, **changes: Any) -> Sight:
+    """Granted here long ago and running, while Pacemaker shows an old failure of it here."""
+    here = with_view(failed_here=frozenset({"eip"}), running_on={"eip": frozenset({"n1"})})
+    base = at(now, pacemaker=here, words={"eip": Word("started", 5.0, term=3)})
+    return dataclasses.replace(base, last_roles={"eip": "started"}, **changes)
+
+
+def test_a_failure_that_a_join_brought_back_is_forgotten_on_the_holder(tmp_path: Path) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    for now in (10.0, 11.0, 12.0):
+        clean_up.step(running(now))
+    assert pacemaker.asked == ["--cleanup --resource eip --node n1"]
+
+
+def test_nothing_is_forgotten_on_a_holder_while_others_may_run_it_or_it_was_not_granted(
+    tmp_path: Path,
+) -> None:
+    twice = with_view(failed_here=frozenset({"eip"}), running_on={"eip": frozenset({"n1", "n2"})})
+    changes: list[dict[str, Any]] = [
+        {"links": {2: False}},
+        {"pacemaker": twice},
+        {"pacemaker_at": 4.0},
+        {"words": {"eip": Word("started", 5.0)}},
+        {"words": {"eip": Word("starting", 5.0)}},
+    ]
+    for index, change in enumerate(changes):
+        pacemaker = Pacemaker()
+        clean_up = CleanUp(str(tmp_path / f"debts{index}"), pacemaker.run, quiet, 0.0)
+        for now in (10.0, 11.0, 12.0, 13.0):
+            clean_up.step(dataclasses.replace(running(now), **change))
+        assert not pacemaker.asked
 
 
 def ordered(**changes: Any) -> Sight:
@@ -186,6 +250,24 @@ def test_pacemaker_is_told_once_that_a_copy_lost_its_address_and_is_to_forget_it
         watch.step(dataclasses.replace(s, now=now, status_at=read_at))
     assert pacemaker.asked == ["--fail --resource eip --node n1"]
     assert clean_up.resources == ["eip"]
+
+
+TWICE = with_view(running_on={"eip": frozenset({"n1", "n2"})})
+
+
+def test_pacemaker_is_asked_to_look_at_a_lost_copy_until_it_has_seen_it(tmp_path: Path) -> None:
+    pacemaker, clean_up, watch = losses(tmp_path)
+    s = lost(links={2: True}, pacemaker=TWICE)
+    for now in range(20, 32):
+        watch.step(dataclasses.replace(s, now=float(now), status_at=float(now)))
+    assert pacemaker.asked == ["--refresh --resource eip --node n1"] * 2
+    assert clean_up.resources == [], "it is no failure"
+    pacemaker.asked.clear()
+    for change in ({"status": status(ME, term=3)}, {"pacemaker": with_view()}):
+        for now in range(40, 60):
+            alone = dataclasses.replace(s, now=float(now), status_at=float(now), **change)
+            watch.step(alone)
+    assert not pacemaker.asked
 
 
 @pytest.mark.parametrize(

@@ -52,10 +52,10 @@ def test_the_doctor_finds_nothing_to_do_on_a_cluster_set_up_as_documented(
 
 
 def test_the_doctor_sees_a_setting_that_a_heal_would_suffer_from(cluster: RealCluster) -> None:
-    cluster.pcs("n1", "resource", "update", "eip", "meta", "multiple-active=stop_start")
+    cluster.pcs("n1", "resource", "update", "eip", "meta", "multiple-active=stop_unexpected")
     status, bad = doctor(cluster, "n2")
     assert (status, list(bad)) == (2, ["Resource eip"])
-    cluster.pcs("n1", "resource", "update", "eip", "meta", "multiple-active=stop_unexpected")
+    cluster.pcs("n1", "resource", "update", "eip", "meta", "multiple-active=block")
 
 
 def test_the_doctor_sees_that_aws_is_out_of_reach(cluster: RealCluster) -> None:

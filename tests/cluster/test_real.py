@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socketserver
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -100,6 +101,20 @@ def test_a_partition_makes_both_halves_start_it_and_a_heal_leaves_one(
     cluster.wait_until(lambda: len(cluster.started_on("eip")) == 1, "one copy after the heal")
 
 
+def test_a_node_that_boots_behind_a_cut_stays_behind_it(cluster: RealCluster) -> None:
+    cluster.partition("n2")
+    cluster.power_off("n2")
+    cluster.power_on("n2")
+
+    def alone() -> bool:
+        view = cluster.view("n2")
+        return view is not None and view.dc == "n2" and view.online == ("n2",)
+
+    cluster.wait_until(alone, "n2 alone")
+    cluster.heal()
+    cluster.wait_online()
+
+
 def test_a_killed_corosync_leaves_the_resource_behind_and_the_peer_starts_it(
     cluster: RealCluster,
 ) -> None:
@@ -128,6 +143,22 @@ def test_a_frozen_node_is_lost_and_comes_back_as_it_was(cluster: RealCluster) ->
     assert sleeper.running
     sleeper.stop()
     assert sleeper.exit_code is not None
+
+
+def test_a_command_that_is_frozen_along_with_its_node_ends_after_the_thaw(
+    cluster: RealCluster,
+) -> None:
+    ended: list[str] = []
+    script = ["sh", "-c", "sleep 0.3; echo done"]
+    command = threading.Thread(target=lambda: ended.append(cluster.run("n1", script).stdout))
+    command.start()
+    time.sleep(0.1)
+    cluster.freeze("n1")
+    command.join(0.5)
+    assert not ended
+    cluster.thaw("n1")
+    command.join(5)
+    assert ended == ["done\n"]
 
 
 def test_a_move_by_hand_leaves_no_constraint(cluster: RealCluster) -> None:

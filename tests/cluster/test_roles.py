@@ -29,7 +29,7 @@ def place() -> Iterator[Place]:
         pcs = place.cluster.pcs
         pcs("n1", "alert", "create", "id=eip-agent", f"path={ALERT_AGENT}")
         start = ("op", "start", f"timeout={START_TIMEOUT_SECONDS}s")
-        meta = ("meta", "multiple-active=stop_unexpected")
+        meta = ("meta", "multiple-active=block")
         pcs("n1", "resource", "create", "eip", "ocf:eip-arbiter:eip", *start, *meta)
         pcs("n1", "resource", "create", "app", "ocf:pacemaker:Dummy")
         pcs("n1", "resource", "group", "add", "web", "eip", "app")

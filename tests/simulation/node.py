@@ -162,7 +162,7 @@ class Node:
         return self.region.ec2.shown_ips(self.loop.now, self.interface_id)
 
     def crm_resource(self, arguments: list[str]) -> str:
-        """The four things that an agent asks of Pacemaker."""
+        """The five things that an agent asks of Pacemaker."""
         if self.peer.stack != "up":
             return "exit status 102: Not connected"
         resource = arguments[arguments.index("--resource") + 1]
@@ -170,6 +170,8 @@ class Node:
             self.cluster.clean_up(self.peer, resource, arguments[arguments.index("--node") + 1])
         elif "--fail" in arguments:
             self.cluster.fail(self.peer, resource)
+        elif "--refresh" in arguments:
+            pass  # the modelled Pacemaker has chosen between two copies already
         elif "--move" in arguments:
             lifetime = arguments[arguments.index("--lifetime") + 1]
             seconds = 60.0 * int(lifetime.removeprefix("PT").removesuffix("M"))

@@ -1,8 +1,9 @@
 """A modelled Pacemaker on a modelled Corosync: what it starts and stops, and what it shows.
 
 What to do next is decided by `lab.simulated.plan`; the resource agent that is run is the shipped
-one. The set-up is the classic one: stickiness, migration-threshold 1, no fencing,
-`multiple-active=stop_unexpected`; clusters of three and more may stop what lost its quorum.
+one. The set-up is the classic one: stickiness, migration-threshold 1, no fencing; clusters of three
+and more may stop what lost its quorum. Between two copies it chooses at once, as with
+`multiple-active=stop_unexpected`: the documented `block` leaves that to the arbiter and the agent.
 """
 
 from __future__ import annotations

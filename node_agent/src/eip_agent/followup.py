@@ -15,7 +15,14 @@ from eip_contract.fields import NAME
 from eip_contract.report import OrderProgress
 
 from eip_agent.memory import read_json, replace_file
-from eip_agent.verdicts import clean_up_reason, failure_is_gone, taken_away
+from eip_agent.verdicts import (
+    clean_up_reason,
+    failure_came_back,
+    failure_is_gone,
+    is_behind_a_cut,
+    runs_twice,
+    taken_away,
+)
 from eip_agent.view import NEVER, SETTLED_STATES, lost_peers, resource_state
 
 if TYPE_CHECKING:
@@ -25,7 +32,10 @@ if TYPE_CHECKING:
 
 _STABLE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 300.0
-_ASK_AGAIN_SECONDS = 30.0
+_UNRELATED_SECONDS = 10.0
+"""A start that begins so long after the last clean-up is not what that clean-up set off."""
+
+_ASK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS = 30.0, 10.0
 _LIFETIME = "PT1M"
 _DETAIL_CHARACTERS = 120
 
@@ -50,14 +60,19 @@ class CleanUp:
         self._path, self._run, self._say = path, run, say
         self._debts = {name: _Debt(now) for name in read_json(path)}
         self._tries: dict[str, int] = {}
+        self._tried_at: dict[str, float] = {}
 
     @property
     def resources(self) -> list[str]:
         """Resources with a failed start that is still to be forgotten."""
         return sorted(self._debts)
 
-    def note(self, resource: str, now: float) -> None:
-        """Remembers that a start failed since it was not granted."""
+    def note(self, resource: str, now: float, began_at: float | None = None) -> None:
+        """Remembers that a start, which began then, failed since it was not granted."""
+        began_at = now if began_at is None else began_at
+        if began_at - self._tried_at.get(resource, NEVER) >= _UNRELATED_SECONDS:
+            # One split-brain after another must not keep this node banned ever longer.
+            self._tries.pop(resource, None)
         pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(self._tries.get(resource, 0), 10)
         first = resource not in self._tries
         next_try_at = now if first else now + min(_LONGEST_PAUSE_SECONDS, pause)
@@ -65,20 +80,22 @@ class CleanUp:
         self._save()
 
     def settled(self, resource: str) -> None:
-        """Forgets everything about a resource, since it was granted here."""
+        """Begins anew, since it was granted here; what Pacemaker still remembers is yet to go."""
         self._tries.pop(resource, None)
-        if self._debts.pop(resource, None) is not None:
-            self._save()
 
     def step(self, s: Sight) -> None:
         """Cleans up what may be cleaned up now."""
+        for resource in s.words:
+            if resource not in self._debts and failure_came_back(s, resource):
+                self.note(resource, s.now)
         for resource, debt in list(self._debts.items()):
             if failure_is_gone(s, resource, debt.noted_at):
                 del self._debts[resource]
                 self._save()
                 continue
             reason = clean_up_reason(s, resource)
-            if not reason or resource_state(s, resource) != "stopped":
+            stopped = resource_state(s, resource) == "stopped"
+            if not reason or not (stopped or failure_came_back(s, resource)):
                 debt.ready_since = None
                 continue
             if debt.ready_since is None:
@@ -88,6 +105,7 @@ class CleanUp:
 
     def _clean_up(self, s: Sight, resource: str, debt: _Debt, reason: str) -> None:
         tries = self._tries[resource] = self._tries.get(resource, 0) + 1
+        self._tried_at[resource] = s.now
         pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(tries, 10)
         debt.next_try_at = s.now + min(_LONGEST_PAUSE_SECONDS, pause)
         trouble = self._run(["--cleanup", "--resource", resource, "--node", s.node_name])
@@ -102,33 +120,47 @@ class CleanUp:
 
 
 class Losses:
-    """Tells Pacemaker at once that a copy here lost its address, instead of at its next monitor.
+    """Tells Pacemaker that a copy here lost its address, instead of waiting for its next monitor.
 
-    In a heal that comes between, Pacemaker would find two good copies, and may keep this one. Two
-    reads must say so: in such a heal the address may be on its way back here already.
+    In a heal Pacemaker would find two good copies, and may keep this one, or neither look nor
+    choose (`multiple-active=block`; it monitors nothing that it found after a restart of its own).
+    Two reads must say so: in such a heal the address may be on its way back here already.
     """
 
     def __init__(self, run: Run, clean_up: CleanUp, say: Say) -> None:
         self._run, self._clean_up, self._say = run, clean_up, say
         self._told: dict[str, Word] = {}
         self._noticed_at: dict[str, float] = {}
+        self._look_at: dict[str, float] = {}
 
     def step(self, s: Sight) -> None:
-        """Tells of each loss once; where Pacemaker does not run here, the monitor tells of it."""
+        """Tells of each loss; where Pacemaker does not run here, the monitor tells of it."""
         for resource, word in s.words.items():
-            known = self._told.get(resource) is word or s.pacemaker.state not in SETTLED_STATES
-            if known or not taken_away(s, resource):
+            if s.pacemaker.state not in SETTLED_STATES or not taken_away(s, resource):
                 self._noticed_at.pop(resource, None)
                 continue
             if s.status_at <= self._noticed_at.setdefault(resource, s.status_at):
                 continue
-            self._told[resource] = word
-            where = ["--resource", resource, "--node", s.node_name]
-            trouble = self._run(["--fail", *where])
-            if not trouble:
-                # With migration-threshold=1 the failure would keep this node from taking over.
-                self._clean_up.note(resource, s.now)
-            self._say("Pacemaker is told that the address is lost", resource=resource, why=trouble)
+            if runs_twice(s, resource):
+                self._have_looked(s, resource)
+            elif self._told.get(resource) is not word and is_behind_a_cut(s, resource):
+                self._told[resource] = word
+                self._fail(s, resource)
+
+    def _have_looked(self, s: Sight, resource: str) -> None:
+        """Has Pacemaker look anew at this copy, which then says that it does not run."""
+        if s.now < self._look_at.get(resource, NEVER):
+            return
+        self._look_at[resource] = s.now + _LOOK_AGAIN_SECONDS
+        trouble = self._run(["--refresh", "--resource", resource, "--node", s.node_name])
+        self._say("Pacemaker is asked to look at a lost copy", resource=resource, why=trouble)
+
+    def _fail(self, s: Sight, resource: str) -> None:
+        trouble = self._run(["--fail", "--resource", resource, "--node", s.node_name])
+        if not trouble:
+            # With migration-threshold=1 the failure would keep this node from taking over.
+            self._clean_up.note(resource, s.now)
+        self._say("Pacemaker is told that the address is lost", resource=resource, why=trouble)
 
 
 class Orders:

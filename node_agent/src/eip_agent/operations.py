@@ -84,7 +84,7 @@ class Operations:
                 self._clean_up.settled(resource)
             else:
                 self._board.set_word(resource, Word("stopped", now))
-                self._clean_up.note(resource, now)
+                self._clean_up.note(resource, now, began)
             self._reporter.pulse()
         self._board.metadata_wake.set()
         self._say(

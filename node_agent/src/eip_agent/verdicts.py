@@ -123,19 +123,29 @@ def _is_absent(s: Sight, resource: str, after: float) -> bool:
 
 
 def taken_away(s: Sight, resource: str) -> bool:
-    """Whether a copy that was started here by a grant lost it to a later one, behind a cut.
+    """Whether a copy that was started here by a grant lost it to a later one.
 
-    A holder that is in sight is let be, since Pacemaker then knows of both copies and chooses; so
-    is an order's target, whom Pacemaker is asked to follow, which stops this copy.
+    An order's target is let be: Pacemaker is asked to follow it, which stops this copy.
     """
     word, address = s.words.get(resource), s.address(resource)
     if word is None or word.state != "started" or word.term is None or address is None:
         return False
     later = address.term > word.term and s.status_at > word.at
-    holder = s.holder_name(address)
-    if holder in s.pacemaker.members and holder not in lost_peers(s):
-        return False
     return later and address.holder not in (None, s.instance_id, address.order_target)
+
+
+def runs_twice(s: Sight, resource: str) -> bool:
+    """Whether Pacemaker sees copies both here and on the holder, which is in sight."""
+    address = s.address(resource)
+    here = s.node_name in s.pacemaker.running_on.get(resource, frozenset())
+    return address is not None and here and holder_runs_it(s, resource, address)
+
+
+def is_behind_a_cut(s: Sight, resource: str) -> bool:
+    """Whether Pacemaker here does not see the holder."""
+    address = s.address(resource)
+    holder = "" if address is None else s.holder_name(address)
+    return holder not in s.pacemaker.members or holder in lost_peers(s)
 
 
 def clean_up_reason(s: Sight, resource: str) -> str:
@@ -157,6 +167,25 @@ def clean_up_reason(s: Sight, resource: str) -> str:
     if s.now - s.advanced_at.get(address.holder or "", NEVER) >= SILENT_SECONDS:
         return f"{s.holder_name(address)} has been silent for {SILENT_SECONDS:g} s"
     return ""
+
+
+def failure_came_back(s: Sight, resource: str) -> bool:
+    """Whether Pacemaker remembers a failure of what was granted here since, and runs undisturbed.
+
+    A join may lose the news of a failure, so that it cannot be forgotten, and the next one bring it
+    back. On the holder it must not stay: in a heal its good copy would be taken for a failed one.
+    """
+    word = s.words.get(resource)
+    return (
+        word is not None
+        and word.state == "started"
+        and word.term is not None
+        and s.pacemaker.state == "online"
+        and s.pacemaker_at > word.at
+        and s.pacemaker.running_on.get(resource) == frozenset({s.node_name})
+        and resource in s.pacemaker.failed_here
+        and not lost_peers(s)
+    )
 
 
 def failure_is_gone(s: Sight, resource: str, since: float) -> bool:

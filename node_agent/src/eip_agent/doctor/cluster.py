@@ -156,7 +156,7 @@ def _resource(configuration: ET.Element, name: str) -> Iterator[Finding]:
     found = configuration.find(f"resources//*[@id='{name}']")
     if found is None:
         todo = f"pcs resource create {name} {RESOURCE_AGENT} op start timeout=20s monitor"
-        todo += " interval=10s meta multiple-active=stop_unexpected; or correct `resources`"
+        todo += " interval=10s meta multiple-active=block; or correct `resources`"
         yield failure(check, "the agent watches it, but Pacemaker does not know it", todo)
         return
     meta = _meta(configuration, found)
@@ -178,9 +178,9 @@ def _our_resource(
     configuration: ET.Element, check: str, primitive: ET.Element
 ) -> Iterator[Finding]:
     name = primitive.get("id", "?")
-    if _meta(configuration, primitive).get("multiple-active") != "stop_unexpected":
-        text = "at the heal of a partition Pacemaker may restart the healthy copy"
-        todo = f"pcs resource update {name} meta multiple-active=stop_unexpected"
+    if _meta(configuration, primitive).get("multiple-active") != "block":
+        text = "at the heal of a partition Pacemaker may restart or move the healthy copy"
+        todo = f"pcs resource update {name} meta multiple-active=block"
         yield warning(check, text, todo)
     timeout = _operation(configuration, primitive, "start").get("timeout", "20s")
     seconds = duration_seconds(timeout)

@@ -32,8 +32,7 @@ def check_versions(python: tuple[int, ...], pacemaker: str, corosync: str) -> It
     if found is None:
         yield warning("Pacemaker version", "crm_mon does not tell", "install pacemaker-cli-utils")
     elif found < _OLDEST_PACEMAKER:
-        text = f"{_dotted(found)} does not know multiple-active=stop_unexpected: the heal of a"
-        text += " partition may restart the healthy copy"
+        text = f"{_dotted(found)} is older than all that the agent was tried with"
         yield warning("Pacemaker version", text, "upgrade to Pacemaker 2.1.3 or newer")
     else:
         yield ok("Pacemaker version", _dotted(found))
