@@ -169,6 +169,7 @@ def test_a_new_instance_under_an_old_name_takes_over(place: Place) -> None:
     assert serving(place) == (holder, peer)
     place.cluster.stop(holder)
     await_all_on(place, peer)
-    assert sorted(node["instance"] for node in status(place)["nodes"]) == sorted(
-        node.instance_id for node in place.world.nodes.values()
-    )
+    known = {node["instance"]: node["ec2"] for node in status(place)["nodes"]}
+    assert known.keys() >= {node.instance_id for node in place.world.nodes.values()}
+    # EC2's word on its end may come after the new one registered; the next registration forgets it.
+    assert known.get(old, "terminated") == "terminated"
