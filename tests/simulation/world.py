@@ -24,7 +24,7 @@ from simulation.pacemaker import PacemakerCluster
 from simulation.pacemaker_state import Peer
 from simulation.region import Region
 from simulation.setup import Setup
-from simulation.watch import Watch
+from simulation.watch import NEVER, Watch
 from simulation.weather import Weather
 
 
@@ -226,6 +226,9 @@ class World:
         def answered(answer: Any) -> None:
             self.tell(f"operator: {payload} -> {answer}")
             self.watch.paused(cluster, asked_at, answer)
+            if asked_at <= self.watch.resumed_at.get(cluster.cluster_id, NEVER):
+                # Whoever resumed meanwhile sees that the pause came last.
+                self.operator_resume(cluster)
 
         self._operate(payload, answered)
 
