@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = (".", "tests", "layers/contract/src", "layers/core/src", "node_agent/src")
 sys.path[:0] = [str(ROOT / part) for part in PARTS]
 
-from bench import plot  # noqa: E402 - the path comes first
+from bench import page, plot  # noqa: E402 - the path comes first
 from bench.cluster import PARTS as CLUSTER_PARTS  # noqa: E402
 from bench.decision import calm_heartbeat, failover, read_json  # noqa: E402
 from bench.rows import CONTENDERS, Row, rows  # noqa: E402
@@ -209,6 +209,8 @@ def main() -> int:
             print(f"\ndrawn: {PICTURE.relative_to(ROOT)}")
     RESULTS.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     print(f"\nwritten to {RESULTS.relative_to(ROOT)}")
+    if "contest" in told and "figures" in told:
+        print(f"told in {page.write().relative_to(ROOT)}")
     return 0
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any
 
 import pytest
 
+from bench import page
 from bench.rows import Row, rows
 
 
@@ -54,6 +57,12 @@ def test_a_takeover_far_beyond_the_bare_cluster_misses_its_goal() -> None:
         one["address_seconds"] += 0.5
     (found,) = (o for o in rows(made) if o.name == "planned stop: fault to address, s")
     assert found.met is False
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    results = json.loads(page.RESULTS.read_text(encoding="utf-8"))
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(results)
+    assert results["rows"] == [dataclasses.asdict(one) for one in rows(results["contest"])]
 
 
 @pytest.mark.parametrize(
