@@ -22,8 +22,8 @@ machine. AWS is the [embedded one](lab.md), which answers in milliseconds: **con
 
 Two nodes, Pacemaker and Corosync as Debian has them, the classic properties; `ocf:heartbeat:awseip`
 with Debian's AWS CLI and Pacemaker's default `migration-threshold`. Dummy is the cluster's own
-time, below which nobody can get. Median (lowest to highest) of {runs} runs. Between the runs Dummy and
-`awseip` are cleaned up by hand; nobody cleans up for the EIP Arbiter.
+time, below which nobody can get. Median (lowest to highest) of {runs} runs. Between the runs Dummy
+and `awseip` are cleaned up by hand; nobody cleans up for the EIP Arbiter.
 
 """
 _CONTEST = """
@@ -31,9 +31,9 @@ _CONTEST = """
 
 What is done: a planned stop is SIGTERM to Pacemaker, then Corosync; a power loss takes links and
 processes at once; a partition cuts the ring while both reach AWS, heals, and 15 s later the node
-that serves loses its power. Refused means a reset for each packet to AWS, silent means that none comes
-back. Links are 15 s old when a takeover is timed. "Started" is asked for by `crm_mon` in a loop,
-which adds up to 0.2 s to everybody's. Starts and stops are those in Pacemaker's log.
+that serves loses its power. Refused means a reset for each packet to AWS, silent means that none
+comes back. Links are 15 s old when a takeover is timed. "Started" is asked for by `crm_mon` in a
+loop, which adds up to 0.2 s to everybody's. Starts and stops are those in Pacemaker's log.
 
 ## Without AWS and without a cluster
 
