@@ -169,6 +169,27 @@ def test_a_groups_own_meta_attributes_count_for_its_members() -> None:
     assert bad(cluster.check_pacemaker(grouped, ["service"])) == []
 
 
+APP = '<primitive id="app" class="ocf" provider="pacemaker" type="Dummy">{}</primitive>'
+UNEXPECTED = '<meta_attributes><nvpair name="multiple-active" value="stop_unexpected"/>'
+
+
+def test_what_runs_with_the_address_must_not_be_restarted_when_an_old_copy_is_found() -> None:
+    def grouped(app: str) -> str:
+        start = edited(CIB, "<resources>", "<resources><group id='web'>")
+        return edited(start, "</resources>", f"{app}</group></resources>")
+
+    for watched in ("eip", "web"):
+        found = only(cluster.check_pacemaker(grouped(APP.format("")), [watched]))
+        assert found == ("warning", found[1])
+        assert "restarts the good copy" in found[1]
+        told = APP.format(f"{UNEXPECTED}</meta_attributes>")
+        assert bad(cluster.check_pacemaker(grouped(told), [watched])) == []
+    apart = edited(CIB, "</resources>", f"{APP.format('')}</resources>")
+    assert bad(cluster.check_pacemaker(apart, ["eip"])) == []
+    cloned = edited(CIB, "</resources>", f"<clone id='c'>{APP.format('')}</clone></resources>")
+    assert bad(cluster.check_pacemaker(cloned, ["app"])) == []
+
+
 def test_a_resource_of_the_clusters_own_is_watched_as_it_is() -> None:
     own = edited(CIB, 'type="eip" provider="eip-arbiter">\n        <meta', 'type="x"><meta')
     assert bad(cluster.check_pacemaker(own, ["eip"])) == []

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from lab.cluster.real import RealCluster
-from lab.real_site import ALERT_AGENT, Place, install_agents, real_cluster
+from lab.real_site import ALERT_AGENT, MARK, Place, install_agents, real_cluster
 from lab.site import CLUSTER_ID, START_TIMEOUT_SECONDS
 
 pytestmark = [pytest.mark.real_cluster, pytest.mark.timeout(240)]
 
 WATCHED = ("eip", "web", "db")
 PAIR = ("Promoted", "db-clone", "with", "Started", "web", "INFINITY")
+MARKS = (MARK, "/run/resource-agents/Dummy-app.state")
+"""What a start of `eip` and of `app` writes."""
 SECONDS = 45.0
 
 
@@ -31,8 +33,9 @@ def place() -> Iterator[Place]:
         start = ("op", "start", f"timeout={START_TIMEOUT_SECONDS}s")
         meta = ("meta", "multiple-active=block")
         pcs("n1", "resource", "create", "eip", "ocf:eip-arbiter:eip", *start, *meta)
-        pcs("n1", "resource", "create", "app", "ocf:pacemaker:Dummy")
+        pcs("n1", "resource", "create", "app", "ocf:heartbeat:Dummy")
         pcs("n1", "resource", "group", "add", "web", "eip", "app")
+        pcs("n1", "resource", "meta", "app", "multiple-active=stop_unexpected")
         pcs("n1", "resource", "create", "db", "ocf:pacemaker:Stateful", "promotable")
         pcs("n1", "constraint", "colocation", "add", *PAIR)
         yield place
@@ -118,6 +121,19 @@ def test_a_power_loss_moves_them_as_well(place: Place) -> None:
     assert last_grants(place) == dict.fromkeys(WATCHED, "R070")
     assert [move.to_instance for move in moves] == [place.world.nodes[peer].instance_id] * 3
     place.cluster.power_on(holder)
+
+
+def test_a_killed_corosync_that_returns_restarts_nothing_of_the_group(place: Place) -> None:
+    holder, peer = serving(place)
+    place.cluster.kill_corosync(holder)
+    await_all_on(place, peer)
+    runs = [place.cluster.node(peer).path(mark).stat().st_mtime_ns for mark in MARKS]
+    place.cluster.restart_cluster_stack(holder)
+    assert serving(place) == (peer, holder)
+    place.cluster.wait_until(
+        lambda: not roles(place.cluster, holder) & {"eip", "app"}, "the old copies stop", SECONDS
+    )
+    assert runs == [place.cluster.node(peer).path(mark).stat().st_mtime_ns for mark in MARKS]
 
 
 def test_a_switchover_takes_the_group_along(place: Place) -> None:

@@ -172,6 +172,27 @@ def _resource(configuration: ET.Element, name: str) -> Iterator[Finding]:
         yield note(check, f"watched as it is, without {RESOURCE_AGENT}")
     for primitive in primitives:
         yield from _our_resource(configuration, check, primitive)
+    for primitive in _along_with(configuration, found):
+        yield from _restarted_twice(configuration, primitive)
+
+
+def _along_with(configuration: ET.Element, found: ET.Element) -> list[ET.Element]:
+    """The primitives that start and stop with a resource, itself among them, but for clones."""
+    if any(found in clone.iter() for clone in configuration.iterfind("resources//clone")):
+        return []
+    groups = configuration.iterfind("resources//group")
+    around = next((group for group in groups if found in group.iter()), found)
+    return list(around.iter("primitive"))
+
+
+def _restarted_twice(configuration: ET.Element, primitive: ET.Element) -> Iterator[Finding]:
+    """A copy that runs on after its node's Corosync died is found when that node comes back."""
+    multiple = _meta(configuration, primitive).get("multiple-active", "stop_start")
+    if _type(primitive) != RESOURCE_AGENT and multiple == "stop_start":
+        name = primitive.get("id", "?")
+        text = "when a node returns that still runs it, Pacemaker restarts the good copy too"
+        todo = f"pcs resource meta {name} multiple-active=stop_unexpected"
+        yield warning(f"Resource {name}", text, todo)
 
 
 def _our_resource(
