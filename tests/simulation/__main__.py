@@ -9,6 +9,8 @@ schedule, shrunk as far as it goes, and the timeline of that.
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import multiprocessing
 import sys
 import time
@@ -42,6 +44,7 @@ def main() -> int:
     parser.add_argument("--timeline", action="store_true", help="show all that one seed does")
     parser.add_argument("--quiet", action="store_true", help="do not shrink what fails")
     parser.add_argument("--mutants", action="store_true", help="plant bugs and see them caught")
+    parser.add_argument("--answer-ms", type=int, default=3_000, help="how docs/timing.md chose it")
     parser.add_argument("--only", default="", help="mutants whose name has this in it")
     arguments = parser.parse_args()
     if arguments.mutants:
@@ -51,16 +54,15 @@ def main() -> int:
         print("\n".join(result.timeline))
         print(f"violations: {result.violations or 'none'}")
         return bool(result.violations)
-    return many(
-        arguments.seeds, arguments.first, arguments.jobs, arguments.json, quiet=arguments.quiet
-    )
+    return many(arguments)
 
 
-def many(seeds: int, first: int, jobs: int, json_path: str | None, *, quiet: bool) -> int:
+def many(arguments: argparse.Namespace) -> int:
     """Runs seeds and tells what came of them."""
     began = told = time.monotonic()
+    seeds, first = arguments.seeds, arguments.first
     summary = Summary()
-    for result in results(range(first, first + seeds), jobs):
+    for result in results(range(first, first + seeds), arguments.jobs, arguments.answer_ms):
         summary.add(result)
         if result.violations:
             print(f"seed {result.setup.seed}: {result.violations[0]}", flush=True)
@@ -73,29 +75,32 @@ def many(seeds: int, first: int, jobs: int, json_path: str | None, *, quiet: boo
             )
     summary.seconds = time.monotonic() - began
     print("\n".join(summary.lines()))
-    if json_path:
-        write_json(json_path, summary.as_json())
+    if arguments.json:
+        write_json(arguments.json, summary.as_json())
     if not summary.failed:
         return 0
-    if quiet:
+    if arguments.quiet:
         return 1
-    show(make_setup(min(summary.failed)), summary.failed[min(summary.failed)])
+    broken = min(summary.failed)
+    setup = dataclasses.replace(make_setup(broken), answer_ms=arguments.answer_ms)
+    show(setup, summary.failed[broken])
     return 1
 
 
-def results(seeds: range, jobs: int) -> Iterator[Result]:
+def results(seeds: range, jobs: int, answer_ms: int) -> Iterator[Result]:
     """The results of many seeds, as they come."""
+    play = functools.partial(one, answer_ms=answer_ms)
     if jobs <= 1:
-        yield from map(one, seeds)
+        yield from map(play, seeds)
         return
     with multiprocessing.Pool(jobs) as pool:
-        yield from pool.imap_unordered(one, seeds, CHUNK)
+        yield from pool.imap_unordered(play, seeds, CHUNK)
 
 
-def one(seed: int) -> Result:
+def one(seed: int, answer_ms: int) -> Result:
     """One seed's result; a bug of the simulation itself is told with its seed."""
     try:
-        return run(make_setup(seed))
+        return run(dataclasses.replace(make_setup(seed), answer_ms=answer_ms))
     except Exception as error:
         raise RuntimeError(f"seed {seed} could not be run") from error
 

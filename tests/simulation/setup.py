@@ -27,6 +27,7 @@ class Setup:
     faults: tuple[Fault, ...]
     serial: bool
     calm_from: float
+    answer_ms: int = 3_000
 
 
 def make_setup(seed: int) -> Setup:

@@ -121,7 +121,7 @@ class World:
             self.loop, random.Random(f"{setup.seed} region"), self.weather, self.watch, self.tell
         )
         self.region.calm_from = setup.calm_from
-        self.region.set_policy(release_ms=setup.release_ms)
+        self.region.set_policy(release_ms=setup.release_ms, answer_ms=setup.answer_ms)
         self.clusters = [SimulatedCluster(self, i, setup) for i in range(len(setup.sizes))]
         self.ended = False
 
