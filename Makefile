@@ -70,7 +70,7 @@ deploy: build ## sam deploy, to your account: ARGS="--guided" the first time
 agent-packages: ## The agent's .deb, .rpm and single file, into dist/: SOURCE_DATE_EPOCH is honoured
 	@$(PYTHON) node_agent/packaging/build.py dist $(ARGS)
 
-packages: ## The Debian packages of the real cluster and the browser, where they are missing (root)
+packages: ## The Debian packages of the real cluster, the browser and the IAM tests, where missing (root)
 	@sh lab/cluster/packages.sh
 
 clean: ## Remove what these commands made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -24,9 +25,9 @@ class _AtTheDoor:
         self._snapshot = snapshot
         self.commits = 0
 
-    def record_report(self, report: NodeReport, received_at_ms: int) -> Recorded:
+    def record_report(self, report: NodeReport, received_at_ms: int, late_ms: int) -> Recorded:
         node = self._snapshot.nodes[report.instance_id]
-        heard = replace(node, report=LastReport.of(report, received_at_ms))
+        heard = replace(node, report=LastReport.of(report, received_at_ms, late_ms))
         nodes = {**self._snapshot.nodes, report.instance_id: heard}
         return Recorded(replace(self._snapshot, nodes=nodes))
 
@@ -50,6 +51,7 @@ def event_of(report: NodeReport) -> dict[str, Any]:
         "detail-type": DETAIL_TYPE,
         "source": source_for("aws", REGION, ACCOUNT, report.instance_id),
         "account": ACCOUNT,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(builders.NOW // 1000)),
         "region": REGION,
         "detail": report.to_detail(),
     }
@@ -89,4 +91,9 @@ def _work(snapshot: Snapshot, report: NodeReport) -> tuple[Callable[[], object],
         policy=builders.POLICY,
         clock=lambda: builders.NOW,
     )
-    return lambda: arbiter.on_report(parse_envelope(event).report), store
+
+    def take_in() -> None:
+        envelope = parse_envelope(event)
+        arbiter.on_report(envelope.report, envelope.said_at_ms)
+
+    return take_in, store

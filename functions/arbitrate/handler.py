@@ -37,6 +37,7 @@ def lambda_handler(event: Any, context: object) -> None:  # noqa: ARG001 - Lambd
         if source == "aws.ec2":
             arbiter.on_instance_state(*parse_instance_state(event))
         else:
-            arbiter.on_report(parse_envelope(event).report)
+            envelope = parse_envelope(event)
+            arbiter.on_report(envelope.report, envelope.said_at_ms)
     except ReportRejected as rejected:
         telemetry.rejected(rejected.reason, str(rejected), event_source=ascii(source)[:120])

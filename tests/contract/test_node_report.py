@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ def test_the_source_that_the_agent_uses_is_the_one_that_is_read() -> None:
     assert parse_envelope(event).report == report
 
 
+def test_a_report_was_said_by_the_end_of_the_second_in_which_eventbridge_took_it() -> None:
+    event = {**load(ACCEPTED[0]), "time": "2026-11-22T13:00:00Z"}
+    assert parse_envelope(event).said_at_ms == 1_795_352_400_999
+
+
 def test_ec2_names_instance_and_state() -> None:
     event = load(EVENTS / "ec2-instance-stopping.json")
     said_at_ms = 1_795_352_400_000  # 2026-11-22T13:00:00Z
@@ -84,9 +90,18 @@ def test_ec2_names_instance_and_state() -> None:
 
 
 @pytest.mark.parametrize("time", [None, "", 7, "yesterday", "2026-11-22T13:00:00"])
-def test_an_ec2_event_without_a_time_is_malformed(time: Any) -> None:
-    with pytest.raises(ReportRejected) as caught:
-        parse_instance_state({**load(EVENTS / "ec2-instance-stopping.json"), "time": time})
+@pytest.mark.parametrize(
+    ("read", "path"),
+    [
+        (parse_instance_state, EVENTS / "ec2-instance-stopping.json"),
+        (parse_envelope, ACCEPTED[0]),
+    ],
+)
+def test_an_event_without_a_time_is_malformed(
+    read: Callable[[Any], object], path: Path, time: Any
+) -> None:
+    with pytest.raises(ReportRejected, match="the event tells no time") as caught:
+        read({**load(path), "time": time})
     assert caught.value.reason == "malformed"
 
 

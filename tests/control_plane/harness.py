@@ -77,7 +77,7 @@ class Cluster:
             node, **{**claim, "next_report_within_ms": 1_000, "lost": lost, **changes}
         )
 
-    def put(self, report: NodeReport, principal: str | None = None, **entry: str) -> str:
+    def put(self, report: NodeReport, principal: str | None = None, **entry: Any) -> str:
         """Publishes a report on the bus as its agent would; gives the event's id."""
         node = next(n for n in self.world.nodes.values() if n.instance_id == report.instance_id)
         source = source_for("aws", self.aws.region, self.aws.account_id, report.instance_id)
@@ -92,7 +92,7 @@ class Cluster:
         assert answer["FailedEntryCount"] == 0, answer
         return str(answer["Entries"][0]["EventId"])
 
-    def say(self, report: NodeReport, **entry: str) -> Invocation:
+    def say(self, report: NodeReport, **entry: Any) -> Invocation:
         """Publishes a report and waits for the invocation that took it in."""
         return self.invocations.of_event(self.put(report, **entry))[0]
 

@@ -136,7 +136,7 @@ class Local:
     def hear(self, report: NodeReport, after_seconds: float = 0.1) -> None:
         """A report comes in, so long after what came before it."""
         self.wait(after_seconds)
-        self.arbiter.on_report(report)
+        self.arbiter.on_report(report, self.now_ms)
 
     def wait(self, seconds: float) -> None:
         """Lets time pass; nobody really waits."""

@@ -179,7 +179,7 @@ def test_an_invocation_that_was_held_up_does_not_call_ec2_too_late_to_finish(
     claim = local.n1_dies(cluster)
     policy = local.arbiter.policy
     stalls = StallsAfterTheGrant(local, (policy.move_ms - policy.ec2_call_ms) / 1000 + 0.001)
-    replace(local.arbiter, store=stalls).on_report(claim)
+    replace(local.arbiter, store=stalls).on_report(claim, local.now_ms)
     assert ASSOCIATE not in local.calls.made
     assert local.told.of("count") == ["MoveFailed"]
     assert "DeadlineTooNear" in str(local.told)
@@ -191,7 +191,7 @@ def test_an_invocation_that_was_held_up_a_little_moves(cluster: Cluster, local: 
     claim = local.n1_dies(cluster)
     policy = local.arbiter.policy
     stalls = StallsAfterTheGrant(local, (policy.move_ms - policy.ec2_call_ms) / 1000)
-    replace(local.arbiter, store=stalls).on_report(claim)
+    replace(local.arbiter, store=stalls).on_report(claim, local.now_ms)
     assert cluster.world.holder() == "n2"
 
 

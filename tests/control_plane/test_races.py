@@ -92,7 +92,7 @@ def test_different_claimants_get_one_grant_between_them(
 
     def claim(node: str) -> Callable[[Arbiter], object]:
         report = cluster.claims(node, for_ms=3_000)
-        return lambda arbiter: arbiter.on_report(report)
+        return lambda arbiter: arbiter.on_report(report, local.now_ms)
 
     told = all_at_once(local, "commit", [claim(node) for node in nodes])
     assert_one_grant(cluster, told, since)
@@ -164,7 +164,7 @@ def test_nodes_that_register_at_once_are_all_registered(
 
     def first_report(node: str) -> Callable[[Arbiter], object]:
         report = cluster.stands_by(node)
-        return lambda arbiter: arbiter.on_report(report)
+        return lambda arbiter: arbiter.on_report(report, local.now_ms)
 
     told = all_at_once(local, "register", [first_report(node) for node in cluster.world.nodes])
     assert [mine.of("decided") for mine in told] == [["registered"]] * 5
@@ -194,7 +194,8 @@ class TestAnOrderBetweenGrantAndSettlement:
         local.settle_on_n1(cluster)
         claim = local.n1_dies(cluster)
         meanwhile = Meanwhile(local, lambda: answers.append(local.operate(order)))
-        replace(local.arbiter, elastic_ips=meanwhile).on_report(claim)  # type: ignore[arg-type]
+        overtaken = replace(local.arbiter, elastic_ips=meanwhile)  # type: ignore[arg-type]
+        overtaken.on_report(claim, local.now_ms)
         (answer,) = answers
         return answer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from control_plane.harness import Cluster
@@ -41,17 +42,20 @@ def planned_stop(cluster: Cluster) -> Iterator[Sent]:
             yield second, cluster.stands_by("n1", for_ms=1_000 * (second - 3))
 
 
-def as_delivered(sent: Iterator[Sent], seed: int) -> list[Sent]:
-    """What EventBridge makes of it: half of it twice, each copy up to 20 s late."""
+def as_delivered(sent: Iterator[Sent], seed: int) -> list[tuple[float, float, NodeReport]]:
+    """What EventBridge makes of it: half of it twice, each copy up to 20 s late.
+
+    Each with the second at which it arrives, and that at which it was said.
+    """
     chance = random.Random(seed)  # noqa: S311 - repeatable, and nothing secret
     tampering = Tampering(0.0, 0.5, (0.0, 20.0), lambda _event: True, chance)
     copies = [
-        (at + delay, report)
+        (at + delay, at, report)
         for at, report in sent
         for delay in tampering.delays(report.to_detail())
     ]
     assert tampering.hits["duplicate"]
-    return sorted(copies, key=lambda copy: copy[0])
+    return sorted(copies, key=lambda copy: copy[:2])
 
 
 @pytest.mark.parametrize("seed", [2, 9, 11])
@@ -65,16 +69,29 @@ def test_delays_of_up_to_20_s_end_on_the_same_node(
 ) -> None:
     local.settle_on_n1(cluster)
     began_ms, since = local.now_ms, aws.journal.now()
-    for at, report in as_delivered(story(cluster), seed):
+    for at, said_at, report in as_delivered(story(cluster), seed):
         local.now_ms = began_ms + int(at * 1000)
         with contextlib.suppress(ReportRejected):  # the older ones of those out of order
-            local.arbiter.on_report(report)
+            local.arbiter.on_report(report, began_ms + int(said_at * 1000))
     while cluster.holder != "n2" and local.now_ms < began_ms + 90_000:
         local.hear(cluster.claims("n2"), after_seconds=1)
     local.hear(cluster.runs("n2", lost=("n1",)), after_seconds=10)
     assert (cluster.holder, cluster.world.holder()) == ("n2", "n2")
     assert (cluster.address.phase, cluster.address.term) == (Phase.SETTLED, 2)
     assert [move.to_instance for move in cluster.moves(since)] == [cluster.instance("n2")]
+
+
+def test_a_claim_that_eventbridge_kept_back_for_too_long_moves_nothing(cluster: Cluster) -> None:
+    cluster.say(cluster.stands_by("n2"))
+    taken_at = datetime.now(UTC) - timedelta(seconds=40)
+    kept_back = cluster.say(cluster.claims("n1", lost=()), Time=taken_at)
+    assert kept_back.error is None
+    assert cluster.address.holder is None
+    heard = cluster.snapshot.nodes[cluster.instance("n1")].report
+    assert heard is not None
+    assert 38_000 < heard.late_ms < 60_000
+    cluster.say(cluster.claims("n1", lost=()))
+    assert cluster.holder == "n1"
 
 
 def test_the_bus_doubles_delays_and_reorders_and_the_functions_end_on_the_same_node(

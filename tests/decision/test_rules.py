@@ -301,11 +301,11 @@ class TestR061GaveUp:
 
 class TestR070Silent:
     def test_a_holder_silent_since_the_challenge_loses(self) -> None:
-        cluster = snapshot(dead(silent_ms=4_000), claiming(alarm_ms=3_000))
+        cluster = snapshot(dead(silent_ms=4_000), claiming(alarm_ms=3_100))
         assert granted_to(decided(cluster), "R070") == N2
 
     def test_one_millisecond_earlier_it_does_not(self) -> None:
-        cluster = snapshot(dead(silent_ms=4_000), claiming(alarm_ms=2_999))
+        cluster = snapshot(dead(silent_ms=4_000), claiming(alarm_ms=3_099))
         assert kept(decided(cluster)) == "R999"
 
     def test_the_time_runs_from_the_last_answer(self) -> None:
@@ -372,6 +372,14 @@ class TestR072SplitBrain:
         silent = dead(2, silent_ms=15_000)
         assert kept(decided(snapshot(late, silent, at=at))) == "R999"
 
+    def test_a_late_claim_from_before_the_grant_is_none_against_it(self) -> None:
+        at = address(holder=N2, term=8, changed_at_ms=NOW - 5_000)
+        silent = dead(2, silent_ms=12_000)
+        claim = claiming(1, lost=("n2",), alarm_ms=20_000, ago_ms=0, late_ms=5_000)
+        assert kept(decided(snapshot(claim, silent, at=at))) == "R999"
+        challenges = claiming(1, lost=("n2",), alarm_ms=20_000, ago_ms=0, late_ms=0)
+        assert granted_to(decided(snapshot(challenges, silent, at=at)), "R070") == N1
+
     def test_the_challenge_is_closed_when_nobody_challenges_any_more(self) -> None:
         decision = decided(snapshot(at=address(refusal=Refusal(N2, NOW - 9_000))))
         assert isinstance(decision, Note)
@@ -388,6 +396,13 @@ class TestR080Drift:
 
     def test_a_silent_metadata_service_proves_nothing(self) -> None:
         assert kept(decided(snapshot(holding(public_ips=None), standing_by()))) == "R999"
+
+    def test_a_late_report_tells_of_the_time_when_it_was_said(self) -> None:
+        at = address(changed_at_ms=NOW - 20_000)
+        before = holding(public_ips=(), ago_ms=0, late_ms=5_000)
+        assert kept(decided(snapshot(before, standing_by(), at=at))) == "R999"
+        after = holding(public_ips=(), ago_ms=0, late_ms=4_999)
+        assert granted_to(decided(snapshot(after, standing_by(), at=at)), "R080") == N1
 
     def test_the_metadata_service_may_lag_after_a_move(self) -> None:
         at = address(changed_at_ms=NOW - 15_000)

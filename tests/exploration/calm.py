@@ -12,7 +12,7 @@ from itertools import product
 
 from exploration import invoke
 from exploration.steps import saying
-from exploration.world import BACK, UP, State, after_a_tick
+from exploration.world import BACK, UP, Sent, State, after_a_tick
 
 ROUNDS = 16
 
@@ -87,7 +87,7 @@ def _round(state: State, up: tuple[int, ...], runs: tuple[int, ...]) -> State:
             held = address.holder and address.holder in (number, target)
             awaiting = number in runs and not held
             said = saying(state, number, lost, runs=number in runs, awaiting=awaiting)
-            state = _run(invoke.recorded(state, number, said))
+            state = _run(invoke.recorded(state, number, Sent(said, 0)))
     return state if _is_well(state, runs) else after_a_tick(state)
 
 

@@ -72,6 +72,7 @@ def _node(number: int, known: Known, size: int) -> shape.Node:
             awaiting=("eip",) if said.awaiting else (),
             failing=(),
             public_ips=ips,
+            late_ms=known.late * world.TICK_MS,
         ),
         alarm_since_ms=_ago(known.alarm - 1) if known.alarm else None,
         ec2=evidence,

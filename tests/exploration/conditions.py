@@ -7,7 +7,7 @@ the stores themselves to the same conditions; planted bugs replace them.
 from __future__ import annotations
 
 from exploration.shipped import Call
-from exploration.world import Address, Invocation, Said
+from exploration.world import Address, Invocation, Sent
 
 
 def may_commit(invocation: Invocation, call: Call) -> bool:
@@ -20,7 +20,7 @@ def may_settle(invocation: Invocation, now: Address) -> bool:
     return invocation.term and invocation.changed and now.moving
 
 
-def left_in_flight(flight: tuple[Said, ...], taken: int) -> tuple[Said, ...]:
+def left_in_flight(flight: tuple[Sent, ...], taken: int) -> tuple[Sent, ...]:
     """The reports of a node that can still change anything once this one was taken.
 
     One that is older is refused as stale, as is the same one again: neither is looked at further.

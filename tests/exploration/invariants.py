@@ -20,6 +20,8 @@ from exploration.world import (
     is_fresh,
 )
 
+ANSWER_TICKS = POLICY.answer_ms // TICK_MS
+
 
 def of_decision(item: Item, call: Call) -> str | None:
     """I3: no grant without a fresh claim, or an order. I9: no order ends before it is done."""
@@ -30,6 +32,9 @@ def of_decision(item: Item, call: Call) -> str | None:
         known = item.known[after.holder - 1]
         if not claims(known) or not is_fresh(known):
             return f"I3: {call.rule} grants n{after.holder}, which does not freshly claim"
+        holder = item.known[before.holder - 1] if before.holder else None
+        if call.rule == "R070" and holder and holder.age - known.age - known.late < ANSWER_TICKS:
+            return f"I2: R070 by words of n{after.holder} from before n{before.holder} was silent"
     order = before.order
     if order is None or after.order or not order.left:
         return None

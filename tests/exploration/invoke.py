@@ -16,7 +16,7 @@ from exploration.world import (
     Invocation,
     Item,
     Known,
-    Said,
+    Sent,
     State,
     address_older,
 )
@@ -44,15 +44,19 @@ def begin(state: State) -> State:
     return _with(state, made)
 
 
-def recorded(state: State, number: int, said: Said) -> State:
+def recorded(state: State, number: int, sent: Sent) -> State:
     """The store takes a node's report; decisions that rest on an older one are overtaken."""
-    known = state.item.known[number - 1]
+    known, said = state.item.known[number - 1], sent.said
     evidence = known.ec2
     if evidence == GOES and said.boot != known.said.boot:
         evidence = GOES_BUT_CAME_BACK
     alarm = (known.alarm or 1) if said.awaiting or any(said.lost) else 0
     lives, flight, (address, paused, reports), ec2, invocations, budget = state
-    reports = (*reports[: number - 1], Known(said, 0, alarm, evidence), *reports[number:])
+    reports = (
+        *reports[: number - 1],
+        Known(said, 0, alarm, evidence, sent.ticks),
+        *reports[number:],
+    )
     if invocations:
         invocations = tuple(
             each._replace(overtaken=each.overtaken | 1 << number)

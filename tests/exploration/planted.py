@@ -15,7 +15,7 @@ from simulation.mutants import MUTANTS
 from exploration import conditions, shipped
 from exploration.search import Found, explore
 from exploration.shipped import Call
-from exploration.world import Address, Budget, Invocation, Limits, Said
+from exploration.world import Address, Budget, Invocation, Limits, Sent
 
 Patch = tuple[Any, str, Any]
 
@@ -36,7 +36,7 @@ def _settles_without_term(invocation: Invocation, now: Address) -> bool:
     return now.moving or invocation.changed
 
 
-def _all_stay_in_flight(flight: tuple[Said, ...], taken: int) -> tuple[Said, ...]:
+def _all_stay_in_flight(flight: tuple[Sent, ...], taken: int) -> tuple[Sent, ...]:
     return (*flight[:taken], *flight[taken + 1 :])
 
 

@@ -187,8 +187,8 @@ class _Ports:
     def pause(self, snapshot: Snapshot, until_ms: int) -> Committed:
         raise UnaskedError(snapshot, until_ms)
 
-    def record_report(self, report: NodeReport, received_at_ms: int) -> Any:
-        raise UnaskedError(report, received_at_ms)
+    def record_report(self, report: NodeReport, received_at_ms: int, late_ms: int = 0) -> Any:
+        raise UnaskedError(report, received_at_ms, late_ms)
 
     def record_instance_state(self, instance_id: str, state: str, at_ms: int) -> Snapshot | None:
         raise UnaskedError(instance_id, state, at_ms)

@@ -27,6 +27,7 @@ from exploration.world import (
     Limits,
     Order,
     Said,
+    Sent,
     State,
     after_a_tick,
     tidy,
@@ -68,23 +69,24 @@ def _instance_steps(state: State, number: int, limits: Limits) -> Iterator[Step]
 def _report_steps(state: State, number: int, limits: Limits) -> Iterator[Step]:
     late = state.budget.late
     for said in sayings(state, number):
-        words = _words(number, said)
+        words, new = _words(number, said), Sent(said, 0)
         flight = state.flight[number - 1]
-        left = conditions.left_in_flight((*flight, said), len(flight))
-        taken = invoke.recorded(with_flight(state, number, left), number, said)
+        left = conditions.left_in_flight((*flight, new), len(flight))
+        taken = invoke.recorded(with_flight(state, number, left), number, new)
         yield from _invoked(taken, f"{words}, which arrives", limits)
         if late:
-            sent = with_flight(state, number, (*flight, said))
+            sent = with_flight(state, number, (*flight, new))
             spent = state.budget._replace(late=late - 1)
             yield f"{words}, which is under way", sent._replace(budget=spent), None
 
 
 def _arrivals(state: State, number: int, limits: Limits) -> Iterator[Step]:
     flight = state.flight[number - 1]
-    for place, said in enumerate(flight):
+    for place, sent in enumerate(flight):
         left = with_flight(state, number, conditions.left_in_flight(flight, place))
-        taken = invoke.recorded(left, number, said)
-        yield from _invoked(taken, f"it arrives late: {_words(number, said)}", limits)
+        taken = invoke.recorded(left, number, sent)
+        late = f"it arrives {sent.ticks} ticks late"
+        yield from _invoked(taken, f"{late}: {_words(number, sent.said)}", limits)
 
 
 def _words(number: int, said: Said) -> str:
@@ -120,7 +122,7 @@ def saying(state: State, number: int, lost: tuple[int, ...], *, runs: bool, awai
     boot = int(state.lives[number - 1] == BACK)
     known = state.item.known[number - 1]
     flight = state.flight[number - 1]
-    last, age = (flight[-1], 0) if flight else (known.said, known.age)
+    last, age = flight[-1] if flight else (known.said, known.age + known.late)
     if last.boot != boot:
         last, age = Said(False, 0, (0,) * len(lost), False, HERE_UNKNOWN, boot), 0
     here = HERE_UNKNOWN
@@ -197,7 +199,7 @@ def with_life(state: State, number: int, life: int) -> State:
     return state._replace(lives=(*state.lives[: number - 1], life, *state.lives[number:]))
 
 
-def with_flight(state: State, number: int, flight: tuple[Said, ...]) -> State:
+def with_flight(state: State, number: int, flight: tuple[Sent, ...]) -> State:
     """The state with other reports of a node on their way."""
     lives, flights, item, ec2, invocations, budget = state
     flights = (*flights[: number - 1], flight, *flights[number:])

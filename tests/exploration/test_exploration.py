@@ -37,6 +37,7 @@ def test_the_rules_that_move_an_address_act_within_reach() -> None:
 EVERYTHING = (Budget(), 3)
 DEEPER = (QUIET, 5)
 OPERATED = (Budget(stops=0, starts=0, late=0), 4)
+LATE = (Budget(stops=0, starts=0, orders=0, pauses=0, stalls=0), 6)
 BUGS = {
     "commit_without_version": OPERATED,
     "commit_without_reports": DEEPER,
@@ -45,6 +46,7 @@ BUGS = {
     "settle_without_term": OPERATED,
     "any_old_claim_counts": DEEPER,
     "stale_answer_counts": EVERYTHING,
+    "silence_lasts_until_now": LATE,
     "release_is_not_believed": EVERYTHING,
     "pause_forgotten": EVERYTHING,
     "order_does_not_pin": EVERYTHING,

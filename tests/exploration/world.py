@@ -52,13 +52,24 @@ class Said(NamedTuple):
     boot: int
 
 
+class Sent(NamedTuple):
+    """A report on its way, for so many ticks already."""
+
+    said: Said
+    ticks: int
+
+
 class Known(NamedTuple):
-    """What the item has of a node: its newest report, its age, its alarm (0, or ticks + 1)."""
+    """What the item has of a node: its newest report, its age, its alarm (0, or ticks + 1).
+
+    `late` is how many ticks the report was on its way before.
+    """
 
     said: Said
     age: int
     alarm: int
     ec2: int
+    late: int = 0
 
 
 class Order(NamedTuple):
@@ -140,7 +151,7 @@ class State(NamedTuple):
     """
 
     lives: tuple[int, ...]
-    flight: tuple[tuple[Said, ...], ...]
+    flight: tuple[tuple[Sent, ...], ...]
     item: Item
     ec2: int
     invocations: tuple[Invocation, ...]
@@ -168,13 +179,17 @@ def after_a_tick(state: State) -> State:
     """Everything is one tick older."""
     older = State(
         state.lives,
-        state.flight,
+        tuple(tuple(map(_sent_older, flight)) for flight in state.flight),
         item_older(state.item),
         state.ec2,
         tuple(map(_invocation_older, state.invocations)),
         state.budget,
     )
     return tidy(older)
+
+
+def _sent_older(sent: Sent) -> Sent:
+    return sent._replace(ticks=min(sent.ticks + 1, AGE_CAP))
 
 
 def tidy(state: State) -> State:

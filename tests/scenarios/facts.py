@@ -68,7 +68,7 @@ def _report(
     ips = section.take("public_ips", "unknown")
     resources = section.section("resources").rest() or {"eip": "stopped for 60 s"}
     return LastReport(
-        received_at_ms=NOW - section.ago_ms("heard", "100 ms ago"),
+        received_at_ms=NOW - section.ago_ms("heard", "0 s ago"),
         incarnation=incarnation,
         seq=100 + number,
         next_report_within_ms=section.duration_ms("next_within", "10 s"),
@@ -84,6 +84,7 @@ def _report(
         awaiting=section.texts("awaiting"),
         failing=section.texts("failing"),
         public_ips=None if ips == "unknown" else tuple(ips),
+        late_ms=section.duration_ms("late", "0 s"),
     )
 
 

@@ -1,6 +1,6 @@
 """Scenarios: files of the corpus to snapshots, policies and expected decisions.
 
-A scenario says what differs from a calm cluster, in which every node reported 100 ms ago, is
+A scenario says what differs from a calm cluster, in which every node has just reported, is
 online, sees all others, and has the resource stopped for a minute. One that begins with `like`
 is another scenario with the facts under `but` changed, each named by its path.
 """

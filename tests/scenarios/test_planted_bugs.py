@@ -32,6 +32,12 @@ BUGS: dict[str, tuple[object, str, Any]] = {
         "PROMISE_SLACK_MS",
         policy.PROMISE_SLACK_MS + 1,
     ),
+    "silence lasts until now, whenever the claim was said": (
+        Case,
+        "holder_silent_ms",
+        lambda case, _: case.now_ms - case.holder_owes_since_ms,
+    ),
+    "claims may be late by a little more": (case_module, "LATE_MS", policy.LATE_MS + 1),
     "an unhealthy node claims": (Case, "says_it_runs", lambda c, n: c.state_on(n) == "starting"),
     "half a second to answer": (Case, "allowed_silence_ms", lambda _, __: 500),
     "a calm holder must answer like one in an alarm": (

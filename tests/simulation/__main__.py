@@ -50,7 +50,9 @@ def main() -> int:
     if arguments.mutants:
         return mutants.hunt(arguments.seeds, arguments.first, arguments.jobs, arguments.only)
     if arguments.timeline:
-        result = run(make_setup(arguments.first), keep_timeline=True)
+        setup = make_setup(arguments.first)
+        setup = dataclasses.replace(setup, answer_ms=arguments.answer_ms)
+        result = run(setup, keep_timeline=True)
         print("\n".join(result.timeline))
         print(f"violations: {result.violations or 'none'}")
         return bool(result.violations)

@@ -283,6 +283,26 @@ def lone_return(scene: Scene) -> End | None:
     return end
 
 
+def claim_kept_back(scene: Scene) -> End | None:
+    """EventBridge keeps a claim back, and nothing newer of that node comes through before it."""
+    cluster, loop, region = scene.cluster, scene.world.loop, scene.world.region
+    idle = [n for n in cluster.nodes if not truth.runs(n, n.resources[0])]
+    node = (idle or [scene.node])[0]
+    scene.world.watch.disturb(node)
+    heal = _cut_pairs(
+        cluster, [(node.name, other.name) for other in cluster.nodes if other is not node]
+    )
+    # By then its first claims were refused, and the challenge is known.
+    loop.at(4.0 + 6.0 * scene.fault.amount, lambda: region.keep_back(node.instance_id))
+    loop.at(12.0 + 8.0 * scene.fault.amount, heal)
+
+    def end() -> None:
+        region.let_go(node.instance_id)
+        scene.world.watch.disturb(node)
+
+    return end
+
+
 def pause(scene: Scene) -> End | None:
     """An operator pauses the cluster and resumes it later."""
     scene.world.operator_pause(scene.cluster)

@@ -42,6 +42,7 @@ CLEAR_SECONDS = 75.0
 
 FULL_WAIT_SECONDS = 17.0
 JUST_NOW_SECONDS = 3.0
+STAMP_SECONDS = 1.05
 LEAVES_REPORTS_ALONE = (
     "partition",
     "partition_one_way",
@@ -53,10 +54,11 @@ LEAVES_REPORTS_ALONE = (
     "disable",
     "drift",
     "node_clock",
+    "claim_kept_back",
 )
 """Faults that touch no node's reports; weather is judged apart."""
 
-SEVERAL_IN_ONE = ("partition_flapping", "claim_at_release")
+SEVERAL_IN_ONE = ("partition_flapping", "claim_at_release", "claim_kept_back")
 BY_HAND = -2
 REMOVAL = -1
 
@@ -104,6 +106,24 @@ def i2_answering_holder(watch: Watch, old: Address, after: Address) -> str | Non
     if silence >= watch.world.region.policy.answer_ms / 1000:
         return None
     return f"{after.rule} took {old.resource} off {old.holder}, which claimed {silence:.2f} s ago"
+
+
+def i2_silent_when_claimed(watch: Watch, old: Address, after: Address) -> str | None:
+    """By R070 only: the holder had been silent for long enough when the claim was sent.
+
+    EventBridge's stamp has whole seconds, which is the error that a claim is given.
+    """
+    holder, claim = watch.heard.get(old.holder or ""), watch.heard.get(after.holder or "")
+    if after.rule != "R070" or holder is None or claim is None:
+        return None
+    report = claim.report
+    sent_at = watch.sent[report.instance_id, report.incarnation, report.seq]
+    silence = sent_at - holder.at + watch.clock_error(holder.at) + STAMP_SECONDS
+    if silence >= watch.world.region.policy.answer_ms / 1000:
+        return None
+    return (
+        f"R070 took {old.resource} off {old.holder}, which spoke {-silence:.2f} s after the claim"
+    )
 
 
 def i2_undisturbed_holder(watch: Watch, old: Address, after: Address) -> str | None:

@@ -41,7 +41,7 @@ class MemoryStore:
         self.history: dict[tuple[str, int, str, int, str], HistoryEntry] = {}
 
     def record_report(
-        self, report: NodeReport, received_at_ms: int
+        self, report: NodeReport, received_at_ms: int, late_ms: int = 0
     ) -> Recorded | StaleReport | Unregistered:
         """Keeps a report if it is newer than the node's last one."""
         before = self._clusters.get(report.cluster_id)
@@ -54,7 +54,8 @@ class MemoryStore:
         alarm = None
         if report.raises_alarm:
             alarm = received_at_ms if node.alarm_since_ms is None else node.alarm_since_ms
-        after = replace(node, report=LastReport.of(report, received_at_ms), alarm_since_ms=alarm)
+        heard = LastReport.of(report, received_at_ms, late_ms)
+        after = replace(node, report=heard, alarm_since_ms=alarm)
         return Recorded(self._put_node(before, after))
 
     @staticmethod

@@ -95,12 +95,21 @@ def stale_answer_counts() -> list[Patch]:
     def holder_answers(self: Case) -> bool:
         return self.holder is not None and self.says_it_runs(self.holder)
 
-    def silent(self: Case) -> int:
+    def silent(self: Case, claimant: Any) -> int:
         return 0 if self.holder_answers else 10**9
 
     return [
         _cached(Case, "holder_answers", holder_answers),
-        _cached(Case, "holder_silent_ms", silent),
+        (Case, "holder_silent_ms", silent),
+    ]
+
+
+@mutant
+def silence_lasts_until_now() -> list[Patch]:
+    """A claim that EventBridge kept back counts as if it had just been said."""
+    return [
+        (Case, "holder_silent_ms", lambda self, claimant: self.now_ms - self.holder_owes_since_ms),
+        (case_module, "LATE_MS", 10**9),
     ]
 
 

@@ -95,12 +95,12 @@ class Ports(_Steps):
         self._gone(invocation)
         return outcome
 
-    def record_report(self, report: NodeReport, received_at_ms: int) -> Any:
+    def record_report(self, report: NodeReport, received_at_ms: int, late_ms: int = 0) -> Any:
         """Passed on."""
         region = self._region
 
         def act() -> Any:
-            outcome = region.store.record_report(report, received_at_ms)
+            outcome = region.store.record_report(report, received_at_ms, late_ms)
             region.watch.recorded(report, received_at_ms, outcome)
             return outcome
 

@@ -71,6 +71,7 @@ class Region:
         self.clock_offset = 0.0
         self.calm_from = float("inf")
         self._number = 0
+        self._kept_back: dict[str, Callable[[], None] | None] = {}
         self._statuses: dict[str, tuple[Snapshot | None, ClusterStatus | None]] = {}
         self.policy = Policy(ec2_call_ms=int(EC2_CLIENT_SECONDS * 1000))
         ports = Ports(self)
@@ -117,13 +118,35 @@ class Region:
 
     def deliver(self, report: NodeReport) -> None:
         """A report comes in now, whatever the weather."""
-        self.invoke(lambda: self.arbiter.on_report(report), retries=0)
+        self.invoke(lambda: self.arbiter.on_report(report, self._stamp()), retries=0)
 
     def report(self, report: NodeReport) -> None:
         """A node's report reaches the bus."""
         key = (report.instance_id, report.incarnation, report.seq)
         self.watch.sent.setdefault(key, self.loop.now)
-        self.publish(lambda: self.arbiter.on_report(report))
+        stamp = self._stamp()
+
+        def handle() -> None:
+            self.arbiter.on_report(report, stamp)
+
+        if report.instance_id not in self._kept_back:
+            self.publish(handle)
+        elif report.awaiting:
+            self._kept_back[report.instance_id] = handle
+
+    def _stamp(self) -> int:
+        """The end of the second in which EventBridge takes an event."""
+        return (int(self.loop.now + EPOCH_SECONDS) + 1) * 1000 - 1
+
+    def keep_back(self, instance_id: str) -> None:
+        """From now on the bus keeps the last claim of a node, and loses all else that it says."""
+        self._kept_back[instance_id] = None
+
+    def let_go(self, instance_id: str) -> None:
+        """What was kept back arrives, then all is as before."""
+        handle = self._kept_back.pop(instance_id, None)
+        if handle:
+            self.invoke(handle)
 
     def invoke(self, handle: Callable[[], Any], retries: int = 1) -> None:
         """One asynchronous invocation."""

@@ -176,6 +176,19 @@ def test_only_a_newer_report_is_taken(
         assert outcome == StaleReport(1, 1)
 
 
+@pytest.mark.parametrize("late_ms", [0, 43_210])
+@pytest.mark.usefixtures("known")
+def test_it_is_kept_how_late_a_report_came(subject: Subject, cluster_id: str, late_ms: int) -> None:
+    outcome = subject.store.record_report(report(cluster_id, seq=2), NOW + 5, late_ms)
+    read = subject.store.read(cluster_id)
+    assert isinstance(outcome, Recorded)
+    assert read is not None
+    for snapshot in (outcome.snapshot, read):
+        newest = snapshot.nodes[builders.N1].report
+        assert newest is not None
+        assert (newest.late_ms, newest.said_at_ms) == (late_ms, NOW + 5 - late_ms)
+
+
 @pytest.mark.usefixtures("known")
 def test_an_alarm_begins_once_and_ends(subject: Subject, cluster_id: str) -> None:
     begins = []

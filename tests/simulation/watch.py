@@ -147,6 +147,7 @@ class Watch:
             self.check(invariants.released_long_ago, old)
             return
         self.check(invariants.i2_answering_holder, old, after)
+        self.check(invariants.i2_silent_when_claimed, old, after)
         self.check(invariants.i2_undisturbed_holder, old, after)
         self.check(invariants.i4_paused, before, old, after)
         self.check(invariants.i3_evidence, old, after)

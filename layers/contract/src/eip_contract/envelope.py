@@ -7,6 +7,7 @@ the source is the proof of identity and the body must agree with it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from eip_contract.fields import INSTANCE_ID, TEXT
 from eip_contract.report import DETAIL_TYPE, NodeReport, ReportRejected, parse_report
 
+_LAST_MS_OF_A_SECOND = 999
 SOURCE_PREFIX = "eip-arbiter.node/"
 _SOURCE = re.compile(
     re.escape(SOURCE_PREFIX)
@@ -25,10 +27,13 @@ _SOURCE = re.compile(
 
 @dataclass(frozen=True)
 class Envelope:
-    """A report together with the identity that IAM vouched for."""
+    """A report together with the identity that IAM vouched for.
 
-    event_id: str
-    account: str
+    `said_at_ms`: the end of the second in which EventBridge took it, since the epoch. It is
+    EventBridge's own time, unless the sender set another: that makes only its own word look older.
+    """
+
+    said_at_ms: int
     report: NodeReport
 
 
@@ -59,12 +64,7 @@ def parse_envelope(event: Any) -> Envelope:
         raise ReportRejected(
             "identity", f"{match['instance']} speaks for {report.instance_id}, not for itself"
         )
-    event_id = event.get("id")
-    return Envelope(
-        event_id=event_id if isinstance(event_id, str) else "",
-        account=match["account"],
-        report=report,
-    )
+    return Envelope(said_at_ms=_time_ms(event) + _LAST_MS_OF_A_SECOND, report=report)
 
 
 def parse_instance_state(event: Any) -> tuple[str, str, int]:
@@ -83,8 +83,13 @@ def parse_instance_state(event: Any) -> tuple[str, str, int]:
         raise ReportRejected("malformed", "the EC2 event names no instance")
     if not isinstance(state, str) or not TEXT.match(state):
         raise ReportRejected("malformed", "the EC2 event names no state")
+    return instance_id, state, _time_ms(event)
+
+
+def _time_ms(event: Mapping[str, Any]) -> int:
+    """The event's time, of whole seconds, as milliseconds since the epoch."""
     try:
-        said_at = datetime.strptime(str(event.get("time")), "%Y-%m-%dT%H:%M:%S%z")
+        at = datetime.strptime(str(event.get("time")), "%Y-%m-%dT%H:%M:%S%z")
     except ValueError:
-        raise ReportRejected("malformed", "the EC2 event tells no time") from None
-    return instance_id, state, int(said_at.timestamp() * 1000)
+        raise ReportRejected("malformed", "the event tells no time") from None
+    return int(at.timestamp() * 1000)

@@ -26,15 +26,13 @@ from eip_arbiter.ports import (
     HistoryEntry,
     Inventory,
     MoveFailedError,
+    Recorded,
     StaleReport,
     Store,
     Unregistered,
 )
 from eip_arbiter.registering import register
 from eip_arbiter.telemetry import Telemetry
-
-LATE_EVENT_MS = 30_000
-"""EC2's word counts for so long after it was said; stopping and starting again takes longer."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,13 @@ class Arbiter:
     clock: Callable[[], int]
     announcer: Announcer = field(default_factory=Silent)
 
-    def on_report(self, report: NodeReport) -> None:
-        """Takes in a node's report and does what follows from it.
+    def on_report(self, report: NodeReport, said_at_ms: int) -> None:
+        """Takes in a node's report, which EventBridge took at that time, and does what follows.
 
         Raises:
             ReportRejected: reason `stale`, `unknown_cluster` or `not_tagged`; nothing was changed.
         """
-        outcome = self.store.record_report(report, self.clock())
+        outcome = self._record(report, said_at_ms)
         if isinstance(outcome, Unregistered):
             register(
                 report,
@@ -63,7 +61,7 @@ class Arbiter:
                 inventory=self.inventory,
                 telemetry=self.telemetry,
             )
-            outcome = self.store.record_report(report, self.clock())
+            outcome = self._record(report, said_at_ms)
         if isinstance(outcome, StaleReport):
             raise ReportRejected(
                 "stale",
@@ -74,19 +72,12 @@ class Arbiter:
             raise RuntimeError(f"{report.instance_id} was registered, and yet is not known")
         self.on_snapshot(outcome.snapshot)
 
-    def on_instance_state(self, instance_id: str, state: str, said_at_ms: int) -> None:
-        """Takes in EC2's word about an instance; most instances belong to no cluster.
+    def _record(self, report: NodeReport, said_at_ms: int) -> Recorded | StaleReport | Unregistered:
+        now = self.clock()
+        return self.store.record_report(report, now, max(now - said_at_ms, 0))
 
-        Raises:
-            ReportRejected: reason `stale`. By then the instance may be back, and its new agent may
-                have been heard: the word would count against the wrong life of the node. Without
-                it, silence or the node's own word decides.
-        """
-        age_ms = self.clock() - said_at_ms
-        if age_ms > LATE_EVENT_MS:
-            raise ReportRejected(
-                "stale", f"EC2 said {age_ms / 1000:.0f} s ago that {instance_id} is {state}"
-            )
+    def on_instance_state(self, instance_id: str, state: str, said_at_ms: int) -> None:
+        """Takes in EC2's word about an instance; most instances belong to no cluster."""
         snapshot = self.store.record_instance_state(instance_id, state, said_at_ms)
         if snapshot is not None:
             self.on_snapshot(snapshot)

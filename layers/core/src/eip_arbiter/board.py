@@ -123,7 +123,7 @@ def _node(node: Node, cases: list[Case]) -> NodeView:
     if report is None:
         wrong.append("has never reported")
     else:
-        age_s = max(0, case.now_ms - report.received_at_ms) // 1000
+        age_s = max(0, case.now_ms - report.said_at_ms) // 1000
         said.append(f"reported {age_s} s ago")
         online = report.pacemaker_state == "online"
         (said if online else wrong).append(f"Pacemaker {report.pacemaker_state}")

@@ -52,10 +52,10 @@ class DynamoDbStore:
         self._table = table_name
 
     def record_report(
-        self, report: NodeReport, received_at_ms: int
+        self, report: NodeReport, received_at_ms: int, late_ms: int = 0
     ) -> Recorded | StaleReport | Unregistered:
         """One UpdateItem: the whole cost of a calm heartbeat."""
-        record = shape.from_report(LastReport.of(report, received_at_ms))
+        record = shape.from_report(LastReport.of(report, received_at_ms, late_ms))
         values: dict[str, Any] = {":r": record, ":inc": report.incarnation, ":seq": report.seq}
         alarm = f" REMOVE {shape.ALARMS}.#i"
         if report.raises_alarm:

@@ -185,6 +185,7 @@ def _claimed(failed: Node, case: Case, at_ms: int) -> Snapshot:
         claim = replace(
             report,
             received_at_ms=at_ms,
+            late_ms=0,
             next_report_within_ms=case.policy.alert_report_ms,
             members=tuple(name for name in report.members if name != failed.name),
             suspects={failed.name: at_ms - case.now_ms},

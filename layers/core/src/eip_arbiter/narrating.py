@@ -35,6 +35,7 @@ def evidence(snapshot: Snapshot) -> str:
                 "instance": node.instance_id,
                 "report": f"{node.report.incarnation}.{node.report.seq}",
                 "received_at_ms": node.report.received_at_ms,
+                "late_ms": node.report.late_ms,
                 "pacemaker": node.report.pacemaker_state,
                 "members": node.report.members,
                 "suspects": sorted(node.report.suspects),

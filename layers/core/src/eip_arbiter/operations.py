@@ -157,7 +157,7 @@ def _node_status(node: Node, now_ms: int) -> dict[str, Any]:
         "node": node.name,
         "instance": node.instance_id,
         "report": f"{report.incarnation}.{report.seq}",
-        "report_age_ms": now_ms - report.received_at_ms,
+        "report_age_ms": now_ms - report.said_at_ms,
         "pacemaker": report.pacemaker_state,
         "quorate": report.quorate,
         "members": list(report.members),

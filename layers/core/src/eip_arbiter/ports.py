@@ -69,9 +69,9 @@ class Store(Protocol):
     """The state of clusters. Every write is conditional; every read is of one whole item."""
 
     def record_report(
-        self, report: NodeReport, received_at_ms: int
+        self, report: NodeReport, received_at_ms: int, late_ms: int = 0
     ) -> Recorded | StaleReport | Unregistered:
-        """Keeps a report if it is newer than the node's last one."""
+        """Keeps a report if it is newer than the node's last one, and how late it came."""
         ...
 
     def record_instance_state(self, instance_id: str, state: str, at_ms: int) -> Snapshot | None:

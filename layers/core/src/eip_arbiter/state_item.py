@@ -83,6 +83,8 @@ def from_report(report: LastReport) -> dict[str, Any]:
         raw["ips"] = list(report.public_ips)
     if report.order is not None:
         raw["o"] = [report.order.id, report.order.state, report.order.detail]
+    if report.late_ms:
+        raw["l"] = report.late_ms
     return raw
 
 
@@ -103,6 +105,7 @@ def _to_report(raw: Mapping[str, Any]) -> LastReport:
         failing=tuple(raw.get("f", ())),
         public_ips=tuple(raw["ips"]) if "ips" in raw else None,
         order=OrderProgress(*raw["o"]) if "o" in raw else None,
+        late_ms=raw.get("l", 0),
     )
 
 

@@ -140,8 +140,9 @@ class Watch:
             + (f"{claimed.name} claims it" if claimed else "no other node claims it, so it stays")
         )
         self.arbiter.telemetry.decided("silent", sentence, cluster=snapshot.cluster_id)
+        silent_ms = now - case.holder_owes_since_ms
         self.arbiter.announcer.announce(
-            announcing.holder_silent(snapshot, address, sentence, now, case.holder_silent_ms)
+            announcing.holder_silent(snapshot, address, sentence, now, silent_ms)
         )
         return now
 

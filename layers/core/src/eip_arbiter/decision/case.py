@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from eip_arbiter.decision.outcome import ReportSeen
-from eip_arbiter.decision.policy import FRESH_FACTOR, FRESH_SLACK_MS, PROMISE_SLACK_MS, Policy
+from eip_arbiter.decision.policy import (
+    FRESH_FACTOR,
+    FRESH_SLACK_MS,
+    LATE_MS,
+    PROMISE_SLACK_MS,
+    Policy,
+)
 from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
 
 CLAIMING = ("started", "starting")
@@ -41,7 +47,7 @@ class Case:
     def claimants(self) -> tuple[Node, ...]:
         """Other nodes than the holder that freshly claim the address, the best one first.
 
-        A claim against a holder is from after the grant in force, and from a node that knows that
+        A claim against a holder was said after the grant in force, and from a node that knows that
         it does not hold the address. Otherwise the last word of a holder that died, even one that
         EventBridge delivers late, would look like a split-brain, or take the address back.
         """
@@ -60,7 +66,7 @@ class Case:
         return (
             report is not None
             and self.address.resource in report.awaiting
-            and report.received_at_ms > self.address.changed_at_ms
+            and report.said_at_ms > self.address.changed_at_ms
         )
 
     @cached_property
@@ -84,7 +90,7 @@ class Case:
     def is_fresh(self, node: Node) -> bool:
         """Whether the node's last report is young enough, by its own promise, to count."""
         report = node.report
-        if report is None:
+        if report is None or report.late_ms > LATE_MS:
             return False
         allowed_ms = FRESH_FACTOR * report.next_report_within_ms + FRESH_SLACK_MS
         return self.now_ms - report.received_at_ms <= allowed_ms
@@ -161,12 +167,17 @@ class Case:
     def instance_goes(node: Node | None) -> str | None:
         """EC2's word that the node's instance goes away, or None.
 
-        Void once the agent started anew on that instance.
+        Void once the agent started anew on that instance, or spoke long after: the word may have
+        come so late that it was kept as one about the instance's new life.
         """
         evidence = node.ec2 if node else None
         if node is None or evidence is None or evidence.state not in GOING_INSTANCE:
             return None
-        came_back = node.report is not None and node.report.incarnation != evidence.incarnation
+        report = node.report
+        came_back = report is not None and (
+            report.incarnation != evidence.incarnation
+            or report.said_at_ms - evidence.at_ms > LATE_MS
+        )
         return None if came_back else evidence.state
 
     @cached_property
@@ -198,15 +209,24 @@ class Case:
         return max(node.alarm_since_ms, report.received_at_ms - max(durations))
 
     @cached_property
-    def holder_silent_ms(self) -> int:
-        """How long the holder has owed an answer: since its last one, or since the challenge."""
+    def holder_owes_since_ms(self) -> int:
+        """Since when the holder owes an answer: since its last one, or since the challenge."""
         report = self.holder.report if self.holder else None
         answered_at_ms = report.received_at_ms if report else self.address.changed_at_ms
-        return self.now_ms - max(answered_at_ms, self.opened_at_ms or 0)
+        return max(answered_at_ms, self.opened_at_ms or 0)
+
+    def holder_silent_ms(self, claimant: Node) -> int:
+        """How long the holder had owed an answer when this claim was said.
+
+        Not until now: a claim that EventBridge kept back speaks of the time when it was said, and
+        nothing newer of its node may have come through to take it back.
+        """
+        said_at_ms = claimant.report.said_at_ms if claimant.report else 0
+        return said_at_ms - self.holder_owes_since_ms
 
     def holder_is_silent(self, claimant: Node) -> bool:
         """Whether the holder has owed an answer for too long for this claimant's claim."""
-        return self.holder_silent_ms >= self.allowed_silence_ms(claimant)
+        return self.holder_silent_ms(claimant) >= self.allowed_silence_ms(claimant)
 
     def allowed_silence_ms(self, claimant: Node) -> int:
         """How long the holder may be silent before this claimant's claim prevails.

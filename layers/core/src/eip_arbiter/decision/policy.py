@@ -10,6 +10,9 @@ from dataclasses import dataclass
 FRESH_FACTOR = 2
 FRESH_SLACK_MS = 2_000
 PROMISE_SLACK_MS = 1_000
+LATE_MS = 30_000
+"""What EventBridge delivers later than this is no evidence any more. Shorter than the time in which
+an instance stops and starts again: who speaks so long after EC2's word is not going."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def r070_silent(case: Case) -> Decision | None:
         return None
     if not case.holder_is_silent(case.claimant):
         return None
-    silent_s = case.holder_silent_ms / 1000
+    silent_s = case.holder_silent_ms(case.claimant) / 1000
     return _grant(
         case, "R070", case.claimant, f"{_holder(case)} did not answer for {silent_s:.1f} s"
     )
@@ -189,7 +189,7 @@ def r080_drift(case: Case) -> Decision | None:
     ips = holder.report.public_ips
     if ips is None or case.address.public_ip in ips:
         return None
-    settled_for_ms = holder.report.received_at_ms - case.address.changed_at_ms
+    settled_for_ms = holder.report.said_at_ms - case.address.changed_at_ms
     if case.address.phase is not Phase.SETTLED or settled_for_ms <= case.policy.drift_ms:
         return None
     return _grant(case, "R080", holder, f"{holder.name} holds it, but it was not there (drift)")
@@ -227,7 +227,7 @@ def r999_keep(case: Case) -> Decision:
         why = "no other node claims it" if not case.claimants else "its claimant is nofailover"
         calm = not case.claimants
         return Keep("R999", f"{_holder(case)} keeps {_it(case)}: {why}", calm=calm)
-    left_s = (case.allowed_silence_ms(case.claimant) - case.holder_silent_ms) / 1000
+    left_s = (case.allowed_silence_ms(case.claimant) - case.holder_silent_ms(case.claimant)) / 1000
     return Keep(
         "R999",
         f"{_holder(case)} keeps {_it(case)} for now: {case.claimant.name} claims it, "

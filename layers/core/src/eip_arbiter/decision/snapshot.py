@@ -22,7 +22,11 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LastReport:
-    """What the arbiter keeps of a node's newest report, and when it received it."""
+    """What the arbiter keeps of a node's newest report, and when it received it.
+
+    `late_ms`: how long EventBridge had it before, beyond what its time stamp of whole seconds can
+    tell; 0 when it came at once.
+    """
 
     received_at_ms: int
     incarnation: int
@@ -39,9 +43,15 @@ class LastReport:
     failing: tuple[str, ...]
     public_ips: tuple[str, ...] | None
     order: OrderProgress | None = None
+    late_ms: int = 0
+
+    @property
+    def said_at_ms(self) -> int:
+        """When EventBridge took it from the node, at the latest."""
+        return self.received_at_ms - self.late_ms
 
     @classmethod
-    def of(cls, report: NodeReport, received_at_ms: int) -> LastReport:
+    def of(cls, report: NodeReport, received_at_ms: int, late_ms: int = 0) -> LastReport:
         """Keeps what decisions need; clocks and places of the node stay behind."""
         return cls(
             received_at_ms=received_at_ms,
@@ -59,6 +69,7 @@ class LastReport:
             failing=report.failing,
             public_ips=report.public_ips,
             order=report.order,
+            late_ms=late_ms,
         )
 
 
