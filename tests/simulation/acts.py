@@ -289,14 +289,26 @@ def claim_kept_back(scene: Scene) -> End | None:
     idle = [n for n in cluster.nodes if not truth.runs(n, n.resources[0])]
     node = (idle or [scene.node])[0]
     scene.world.watch.disturb(node)
-    heal = _cut_pairs(
-        cluster, [(node.name, other.name) for other in cluster.nodes if other is not node]
-    )
+    ending: list[Callable[[], None]] = [
+        _cut_pairs(cluster, [(node.name, n.name) for n in cluster.nodes if n is not node])
+    ]
+    over: list[bool] = []
+
+    def heal() -> None:
+        if ending:
+            ending.pop()()
+
+    def keep_back() -> None:
+        if not over:
+            region.keep_back(node.instance_id)
+
     # By then its first claims were refused, and the challenge is known.
-    loop.at(4.0 + 6.0 * scene.fault.amount, lambda: region.keep_back(node.instance_id))
+    loop.at(4.0 + 6.0 * scene.fault.amount, keep_back)
     loop.at(12.0 + 8.0 * scene.fault.amount, heal)
 
     def end() -> None:
+        over.append(True)
+        heal()
         region.let_go(node.instance_id)
         scene.world.watch.disturb(node)
 
