@@ -74,6 +74,7 @@ class FakeRegion:
             "account": "123456789012",
             "source": entry["Source"],
             "detail-type": entry["DetailType"],
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "detail": json.loads(entry["Detail"]),
         }
         report = parse_envelope(event).report

@@ -235,6 +235,32 @@ def test_without_an_agent_a_start_fails_in_time_and_says_why(node: FakeNode) -> 
     assert "is eip-agent.service running?" in failed.stderr
 
 
+def test_a_start_that_failed_without_an_agent_is_forgotten_once_it_is_back(node: FakeNode) -> None:
+    assert node.act("start", OCF_RESKEY_CRM_meta_timeout="3000").returncode == 1
+    node.write_cluster(start_failed=True)
+    assert node.act("stop").returncode == 0
+    node.start()
+    wait_until(node.calls, "the failure is cleaned up")
+    assert node.calls() == ["--cleanup --resource eip --node n1"]
+
+
+def test_a_loss_that_was_told_without_an_agent_is_forgotten_once_it_is_back(
+    node: FakeNode,
+) -> None:
+    started(node)
+    node.stop(signal.SIGKILL)
+    mark = node.folder / "rsctmp/eip-arbiter-eip.state"
+    old = time.time() - 60
+    os.utime(mark, (old, old))
+    node.region.public_ips = []
+    assert node.act("monitor").returncode == 7
+    node.region.grant(PEER)
+    node.write_cluster(start_failed=True)
+    node.start()
+    wait_until(node.calls, "the failure is cleaned up")
+    assert node.calls() == ["--cleanup --resource eip --node n1"]
+
+
 def test_an_operators_order_is_followed_and_its_progress_told(node: FakeNode) -> None:
     node.region.grants = False
     node.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from eip_agent.memory import Words, next_incarnation
 from eip_agent.view import Word
 
@@ -44,8 +45,11 @@ def test_words_survive_but_a_waiting_start_has_to_be_said_again(tmp_path: Path) 
     assert words.load(99.0) == {}
 
 
-def test_a_release_note_is_read_once(tmp_path: Path) -> None:
-    (tmp_path / "released.eip").touch()
+@pytest.mark.parametrize("kind", ["released", "failed"])
+def test_a_note_is_read_once(tmp_path: Path, kind: str) -> None:
+    (tmp_path / f"{kind}.eip").touch()
     words = Words(str(tmp_path))
-    assert words.take_notes(("eip", "web")) == ["eip"]
-    assert words.take_notes(("eip", "web")) == []
+    others = {"released": "failed", "failed": "released"}
+    assert words.take_notes(others[kind], ("eip", "web")) == []
+    assert words.take_notes(kind, ("eip", "web")) == ["eip"]
+    assert words.take_notes(kind, ("eip", "web")) == []

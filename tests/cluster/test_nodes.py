@@ -72,9 +72,17 @@ def restart_agent(cluster: RealCluster, node: str, extra_settings: str = "") -> 
     """Ends the agent as systemd does, and starts it with these settings on top."""
     text = cluster.node(node).path(CONFIG).read_text()
     cluster.node(node).install(CONFIG, text + extra_settings)
+    stop_agent(cluster, node)
+    begin_agent(cluster, node)
+
+
+def stop_agent(cluster: RealCluster, node: str) -> None:
     for pid in cluster.node(node).pids("eip-agent"):
         os.kill(pid, signal.SIGTERM)
     cluster.wait_until(lambda: not cluster.node(node).pids("eip-agent"), "the agent has ended")
+
+
+def begin_agent(cluster: RealCluster, node: str) -> None:
     user = int(cluster.run(node, ["id", "-u", "eip-agent"]).stdout)
     command = ["/usr/bin/eip-agent", "run", "--config", CONFIG]
     cluster.spawn(node, command, log="eip-agent.log", user=user)
@@ -107,5 +115,26 @@ def test_a_sick_service_makes_its_node_red_and_pacemaker_moves_the_resource_once
     cluster.spawn(sick, ["python3", "-c", SERVICE], log="service.log")
     cluster.wait_until(lambda: health(cluster, sick) == "green", f"{sick} is green again")
     assert cluster.started_on("eip") == (other,)
+    for node in cluster.nodes:
+        wait_well(cluster, node)
+
+
+def start_failed(cluster: RealCluster, node: str) -> bool:
+    view = cluster.view(node)
+    return view is not None and any(f.node == node for f in view.failures)
+
+
+def test_a_node_whose_agent_was_away_at_a_start_may_take_over_once_it_is_back(
+    cluster: RealCluster,
+) -> None:
+    (active,) = cluster.started_on("eip")
+    (other,) = set(cluster.nodes) - {active}
+    stop_agent(cluster, other)
+    cluster.pcs(active, "node", "standby", active)
+    cluster.wait_until(lambda: start_failed(cluster, other), "its start fails", 40)
+    assert cluster.started_on("eip") == ()
+    begin_agent(cluster, other)
+    cluster.wait_started("eip", other)
+    cluster.pcs(active, "node", "unstandby", active)
     for node in cluster.nodes:
         wait_well(cluster, node)

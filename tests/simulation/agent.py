@@ -50,13 +50,13 @@ class MemoryWords:
         """Remembers the words."""
         self._node.words = dict(words)
 
-    def take_notes(self, resources: tuple[str, ...]) -> list[str]:
-        """Resources whose stop was noted while the agent was away."""
-        return [resource for resource in resources if self.drop_note(resource)]
+    def take_notes(self, kind: str, resources: tuple[str, ...]) -> list[str]:
+        """Resources of which this was noted while the agent was away."""
+        return [resource for resource in resources if self.drop_note(kind, resource)]
 
-    def drop_note(self, resource: str) -> bool:
+    def drop_note(self, kind: str, resource: str) -> bool:
         """Removes a note and tells whether there was one."""
-        return self._node.resource_agent.files.pop(f"released.{resource}", None) is not None
+        return self._node.resource_agent.files.pop(f"{kind}.{resource}", None) is not None
 
 
 class AgentProcess:
@@ -85,10 +85,17 @@ class AgentProcess:
     def _start(self) -> None:
         node, settings = self.node, self.settings
         say = node.say
-        board = self.board = Board(node.name, node.instance_id, MemoryWords(node), say)  # type: ignore[arg-type]
+        words = MemoryWords(node)
+        board = self.board = Board(node.name, node.instance_id, words, say)  # type: ignore[arg-type]
         publisher = self.publisher = Publisher(self._put, board.publishing)
         path = f"{node.key}/failed-starts.json"
-        self.clean_up = CleanUp(path, self._crm_resource, say, self._monotonic())
+        self.clean_up = CleanUp(
+            path,
+            self._crm_resource,
+            say,
+            self._monotonic(),
+            lambda: words.take_notes("failed", settings.resources),
+        )
         self.losses = Losses(self._crm_resource, self.clean_up, say)
         self.orders = Orders(self._crm_resource, say)
         self.reporter = Reporter(
@@ -192,7 +199,7 @@ class AgentProcess:
         return 3600.0
 
     def _follow_up(self) -> float:
-        if self.clean_up.resources or self._ordered() or self._lost():
+        if self.clean_up.resources or self._ordered() or self._lost() or self._noted():
             s = self.board.sight()
             self.clean_up.step(s)
             self.losses.step(s)
@@ -205,6 +212,11 @@ class AgentProcess:
         status = self.board._sight.status  # noqa: SLF001 - without the cost of a whole sight
         ordered = status and any(a.order_id for a in status.addresses.values())
         return bool(ordered or self.orders.progress)
+
+    def _noted(self) -> bool:
+        """Whether the resource agent left a note of a failure."""
+        files = self.node.resource_agent.files
+        return any(f"failed.{resource}" in files for resource in self.settings.resources)
 
     def _lost(self) -> bool:
         """Whether `Losses.step` may have anything to do."""

@@ -94,7 +94,7 @@ class ResourceAgent:
             NAME=resource,
             MARK=f"/run/mark-{resource}",
             is_absent=lambda ip: ip not in self._metadata_ips(),
-            leave_note=lambda: files.__setitem__(f"released.{resource}", ("", 0.0)),
+            leave_note=lambda kind: files.__setitem__(f"{kind}.{resource}", ("", 0.0)),
             sys=types.SimpleNamespace(stderr=io.StringIO()),
         )
         return space

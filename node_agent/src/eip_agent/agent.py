@@ -53,7 +53,8 @@ class Agent:
             keyring.refresh()
         except ExchangeError as error:
             say("There are no credentials yet", reason=error)
-        self._board = Board(settings.node_name, identity.instance_id, Words(run_dir), say)
+        words = Words(run_dir)
+        self._board = Board(settings.node_name, identity.instance_id, words, say)
         source = source_for(
             identity.partition, identity.region, identity.account, identity.instance_id
         )
@@ -65,7 +66,13 @@ class Agent:
             return crm_resource([*command, *arguments])
 
         debts = os.path.join(settings.state_dir, "failed-starts.json")
-        self._clean_up = CleanUp(debts, ask_pacemaker, say, time.monotonic())
+        self._clean_up = CleanUp(
+            debts,
+            ask_pacemaker,
+            say,
+            time.monotonic(),
+            lambda: words.take_notes("failed", settings.resources),
+        )
         self._losses = Losses(ask_pacemaker, self._clean_up, say)
         self._orders = Orders(ask_pacemaker, say)
         self._health = Health(settings, say)

@@ -56,8 +56,10 @@ class _Debt:
 class CleanUp:
     """Remembers refused starts and has Pacemaker forget each one once its reason is gone."""
 
-    def __init__(self, path: str, run: Run, say: Say, now: float) -> None:
-        self._path, self._run, self._say = path, run, say
+    def __init__(
+        self, path: str, run: Run, say: Say, now: float, take_notes: Callable[[], list[str]] = list
+    ) -> None:
+        self._path, self._run, self._say, self._take_notes = path, run, say, take_notes
         self._debts = {name: _Debt(now) for name in read_json(path)}
         self._tries: dict[str, int] = {}
         self._tried_at: dict[str, float] = {}
@@ -85,6 +87,11 @@ class CleanUp:
 
     def step(self, s: Sight) -> None:
         """Cleans up what may be cleaned up now."""
+        for resource in self._take_notes():
+            self._say(
+                "The resource agent reported a failure while the agent was away", resource=resource
+            )
+            self.note(resource, s.now)
         for resource in s.words:
             if resource not in self._debts and failure_came_back(s, resource):
                 self.note(resource, s.now)

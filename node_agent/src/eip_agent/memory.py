@@ -85,14 +85,19 @@ class Words:
         }
         replace_file(self._path, json.dumps(plain))
 
-    def take_notes(self, resources: tuple[str, ...]) -> list[str]:
-        """Resources whose stop was noted while the agent was away; each note is read once."""
-        return [resource for resource in resources if self.drop_note(resource)]
+    def take_notes(self, kind: str, resources: tuple[str, ...]) -> list[str]:
+        """Resources of which this was noted while the agent was away; each note is read once.
 
-    def drop_note(self, resource: str) -> bool:
-        """Removes a resource's release note and tells whether there was one."""
+        Args:
+            kind: `released` for a stop, `failed` for what Pacemaker counts as a failure.
+            resources: those that the agent watches.
+        """
+        return [resource for resource in resources if self.drop_note(kind, resource)]
+
+    def drop_note(self, kind: str, resource: str) -> bool:
+        """Removes a resource's note and tells whether there was one."""
         try:
-            os.unlink(os.path.join(self._run_dir, f"released.{resource}"))
+            os.unlink(os.path.join(self._run_dir, f"{kind}.{resource}"))
         except OSError:
             return False
         return True

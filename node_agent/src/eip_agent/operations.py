@@ -65,7 +65,7 @@ class Operations:
     def _start(self, resource: str, seconds: float, alive: Alive) -> Mapping[str, Any]:
         with self._board.changed:
             began = time.monotonic()
-            self._board.words.drop_note(resource)
+            self._board.words.drop_note("released", resource)
             word = Word("starting", began, claim=self._reporter.next_order)
             self._board.set_word(resource, word)
             self._reporter.pulse()
@@ -119,7 +119,7 @@ class Operations:
                 return Verdict("refused", f"the resource agent went away; {verdict.reason}")
 
     def _stop(self, resource: str) -> Mapping[str, Any]:
-        self._board.words.drop_note(resource)
+        self._board.words.drop_note("released", resource)
         self._board.set_word(resource, Word("stopped", time.monotonic()))
         self._reporter.flush(_RELEASE_SECONDS)
         return {"outcome": "released"}

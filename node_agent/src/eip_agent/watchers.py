@@ -53,7 +53,7 @@ class Watchers:
         mode = self._quorum_mode(seen)
         with self._board.changed:
             before = self._board.sight()
-            for resource in self._board.words.take_notes(self._settings.resources):
+            for resource in self._board.words.take_notes("released", self._settings.resources):
                 self._say("The resource was stopped while the agent was away", resource=resource)
                 self._board.set_word(resource, Word("stopped", began))
             facts: dict[str, Any] = {"pacemaker_at": began, "quorum_mode": mode}
