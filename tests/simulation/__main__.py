@@ -95,7 +95,7 @@ def results(seeds: range, jobs: int, answer_ms: int) -> Iterator[Result]:
     if jobs <= 1:
         yield from map(play, seeds)
         return
-    with multiprocessing.Pool(jobs) as pool:
+    with multiprocessing.Pool(jobs, maxtasksperchild=25) as pool:
         yield from pool.imap_unordered(play, seeds, CHUNK)
 
 
