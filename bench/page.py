@@ -22,8 +22,9 @@ machine. AWS is the [embedded one](lab.md), which answers in milliseconds: **con
 
 Two nodes, Pacemaker and Corosync as Debian has them, the classic properties; `ocf:heartbeat:awseip`
 with Debian's AWS CLI and Pacemaker's default `migration-threshold`. Dummy is the cluster's own
-time, below which nobody can get. Median (lowest to highest) of {runs} runs. Between the runs Dummy
-and `awseip` are cleaned up by hand; nobody cleans up for the EIP Arbiter.
+time; where somebody is faster, that is the chance of Corosync's elections. Median (lowest to
+highest) of {runs} runs. Between the runs Dummy and `awseip` are cleaned up by hand; nobody cleans
+up for the EIP Arbiter.
 
 """
 _CONTEST = """

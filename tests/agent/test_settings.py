@@ -19,10 +19,13 @@ def load(tmp_path: Path, text: str, **environ: str) -> Settings:
     return load_settings(str(path), environ)
 
 
-def test_the_shipped_sample_is_complete_and_valid() -> None:
+def test_the_shipped_sample_is_valid_once_the_three_settings_that_it_asks_for_are_there() -> None:
     path = ROOT / "node_agent/etc/eip-agent.conf"
-    settings = load_settings(str(path), {"EIP_AGENT_NODE_NAME": "n1"})
-    assert settings.cluster_id == "my-cluster"
+    with pytest.raises(SettingsError, match=r"cluster_id: needed.*bus: needed.*table: needed"):
+        load_settings(str(path), {"EIP_AGENT_NODE_NAME": "n1"})
+    own = {"NODE_NAME": "n1", "CLUSTER_ID": "web", "BUS": "eip-arbiter", "TABLE": "state"}
+    settings = load_settings(str(path), {f"EIP_AGENT_{k}": v for k, v in own.items()})
+    assert settings.cluster_id == "web"
     shown = {line.lstrip("#").split(" =")[0] for line in path.read_text().splitlines()}
     assert set(Settings.__dataclass_fields__) <= shown
 

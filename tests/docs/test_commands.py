@@ -29,6 +29,9 @@ VERSION = re.search(
 )
 
 
+SAM = ".venv-sam/bin/sam"
+
+
 def words(block: Block, command: str) -> list[list[str]]:
     """The arguments of each use of a command in a block, those within `$(...)` as well."""
     found = []
@@ -66,7 +69,7 @@ def test_the_shell_can_read_it(block: Block) -> None:
 def test_there_are_such_blocks() -> None:
     assert len(NOT_RUN) >= 8
     assert len(uses("aws")) >= 5
-    assert len(uses("sam")) >= 2
+    assert len(uses(SAM)) >= 2
 
 
 @pytest.mark.parametrize(("block", "arguments"), uses("aws"), ids=lambda x: str(x)[:40])
@@ -97,9 +100,9 @@ def dashed(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
 
 
-@pytest.mark.parametrize(("block", "arguments"), uses("sam"), ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(("block", "arguments"), uses(SAM), ids=lambda x: str(x)[:40])
 def test_sam_knows_the_command_and_its_options(block: Block, arguments: list[str]) -> None:
-    sam = ROOT / ".venv-sam/bin/sam"
+    sam = ROOT / SAM
     needed(".venv-sam (make .venv-sam/.ok)", there=sam.exists())
     command = [word for word in arguments[:2] if re.fullmatch("[a-z]+", word)]
     done = subprocess.run(
@@ -149,7 +152,7 @@ def test_the_makefile_has_the_targets_that_are_named() -> None:
 
 
 def test_the_payload_that_is_named_is_one_that_operate_takes() -> None:
-    files = [a[a.index("--event-file") + 1] for _, a in uses("sam") if "--event-file" in a]
+    files = [a[a.index("--event-file") + 1] for _, a in uses(SAM) if "--event-file" in a]
     assert files
     for name in files:
         assert "verb" in json.loads((ROOT / name).read_text())

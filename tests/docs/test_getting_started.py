@@ -145,25 +145,30 @@ def terminal(clone: Path, environment: dict[str, str]) -> Iterator[Terminal]:
     made.interrupt()
 
 
+def changes(clone: Path) -> str:
+    """What git says that is new or changed in a clone."""
+    return subprocess.run(
+        ["git", "-C", clone, "status", "--porcelain", "--ignored=no"],
+        check=True, capture_output=True, text=True, timeout=30,
+    ).stdout  # fmt: skip
+
+
 def test_a_newcomer_who_types_the_page_reaches_a_control_plane_that_works(
     terminal: Terminal,
 ) -> None:
     typed = [b for b in blocks(PAGE) if b.mark == RUN or b.mark.startswith(RUNS_ON)]
     assert [b.mark.split(",")[0] for b in typed] == ["runs on", RUN, RUN, RUN, RUN]
+    before = changes(terminal.clone)
     terminal.start(typed[0])
     done = terminal.run("\n".join(block.text for block in typed[1:]))
     assert done.returncode == 0, done.stdout + done.stderr + terminal.log.read_text()
     status, order, doctor, history = map(json.loads, done.stdout.splitlines())
     assert status["addresses"][0]["holder"] == "n1"
-    assert order["outcome"] == "moved"
+    assert order["outcome"] == "accepted"
     assert doctor["outcome"] == "well", doctor
     assert any("n2 holds" in check["sentence"] for check in doctor["checks"])
-    assert "R020" in json.dumps(history), "the history names the rule of the order"
-    changed = subprocess.run(
-        ["git", "-C", terminal.clone, "status", "--porcelain", "--ignored=no"],
-        check=True, capture_output=True, text=True, timeout=30,
-    )  # fmt: skip
-    assert "answer.json" in changed.stdout, "the page's own file, and nothing else is left"
+    assert "R061" in json.dumps(history), "the history names the rule by which it followed"
+    assert changes(terminal.clone) == before, "nothing is left in the clone"
     terminal.interrupt()
     terminal.background = None
     assert "Traceback" not in terminal.log.read_text()

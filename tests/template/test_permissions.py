@@ -197,16 +197,18 @@ def test_only_eventbridge_of_this_account_may_write_to_the_dead_letter_queue(
     assert statement["Condition"] == condition
 
 
-def test_only_alarms_and_rules_of_this_account_may_publish_notices(
+def test_only_rules_and_the_alarms_of_this_account_may_publish_notices(
     resources: dict[str, Any],
 ) -> None:
-    (statement,) = statements(resources, "NoticesPolicy")
-    assert statement["Principal"] == {
-        "Service": ["events.amazonaws.com", "cloudwatch.amazonaws.com"]
-    }
-    assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": "Notices"})
+    rules, alarms = statements(resources, "NoticesPolicy")
+    for statement in (rules, alarms):
+        assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": "Notices"})
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     condition = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
-    assert statement["Condition"] == condition
+    assert alarms["Condition"] == condition
+    # EventBridge's guide wants no condition in a topic's policy for its rules.
+    assert rules["Principal"] == {"Service": "events.amazonaws.com"}
+    assert "Condition" not in rules
 
 
 def test_only_rules_may_invoke_a_function_each_its_own_target(resources: dict[str, Any]) -> None:

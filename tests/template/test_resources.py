@@ -175,7 +175,7 @@ def alarms(resources: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-AWS_METRICS = {("AWS/Lambda", "Errors"), ("AWS/SQS", "ApproximateNumberOfMessagesVisible")}
+AWS_METRICS = {("AWS/Lambda", "Errors"), ("AWS/SQS", "NumberOfMessagesSent")}
 """Those that alarms watch and that AWS writes by itself."""
 
 

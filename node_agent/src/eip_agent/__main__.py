@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Any
 
+from eip_agent import __version__
 from eip_agent.agent import Agent
 from eip_agent.channel import ExchangeError
 from eip_agent.client import NoAnswerError, ask_status
@@ -29,6 +30,7 @@ def main() -> int:
     """Runs the command line and returns its exit status."""
     parser = argparse.ArgumentParser(prog="eip-agent", description=__doc__.splitlines()[0])
     parser.add_argument("command", choices=["run", "status", "doctor"])
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--config", default=DEFAULT_PATH, help=f"default: {DEFAULT_PATH}")
     parser.add_argument("--json", action="store_true", help="status, doctor: as JSON")
     arguments = parser.parse_args()
