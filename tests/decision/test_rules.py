@@ -102,7 +102,7 @@ class TestR010Paused:
 
     def test_a_move_that_was_granted_before_goes_on(self) -> None:
         at = address(phase=Phase.MOVING, deadline_ms=NOW)
-        assert isinstance(decided(self.paused(dead(), claiming(), at=at)), Resume)
+        assert isinstance(decided(self.paused(holding(), claiming(), at=at)), Resume)
 
     def test_drift_is_not_repaired_meanwhile(self) -> None:
         assert kept(decided(self.paused(holding(public_ips=()), standing_by()))) == "R010"
@@ -182,9 +182,13 @@ class TestR030AndR031Moving:
 
     def test_a_move_at_its_deadline_is_resumed(self) -> None:
         at = address(phase=Phase.MOVING, deadline_ms=NOW)
-        decision = decided(snapshot(dead(), claiming(), at=at))
+        decision = decided(snapshot(holding(), claiming(), at=at))
         assert isinstance(decision, Resume)
         assert decision.rule == "R031"
+
+    def test_one_to_a_node_that_the_rules_would_leave_is_not(self) -> None:
+        at = address(phase=Phase.MOVING, deadline_ms=NOW)
+        assert granted_to(decided(snapshot(dead(), claiming(), at=at)), "R070") == N2
 
     def test_a_claimant_where_the_release_still_removes_it_waits(self) -> None:
         at = address(holder=None, phase=Phase.MOVING, deadline_ms=NOW + 5_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 import pytest
 from packages.conftest import Built
 from packages.throwaway import Throwaway
@@ -48,7 +49,7 @@ def test_an_installed_agent_runs_by_the_distributions_python(
     said = machine.run("eip-agent", "status", check=False)
     assert said.returncode == 78, said.stderr
     assert re.search("cluster_id: needed.*bus: needed.*table: needed", said.stderr)
-    fill_in = ["-e", "s/^cluster_id =$/& web/", "-e", "s/^bus =$/& b/", "-e", "s/^table =$/& t/"]
+    fill_in = ["-e", "s/^cluster_id =$/& web/", "-e", "s/^bus =$/& b/", "-e", "s/^table =$/& tab/"]
     machine.run("sed", "-i", *fill_in, "/etc/eip-agent/eip-agent.conf")
     said = machine.run("eip-agent", "status", check=False)
     assert said.returncode == 69, said.stderr

@@ -129,7 +129,7 @@ def address_from(
         resource=resource,
         allocation_id=f"eipalloc-{number:017x}",
         public_ip=f"203.0.113.{9 + number}",
-        private_ip_index=number - 1,
+        private_ip_index=section.whole("private_ip_index", number - 1),
         holder=instance,
         term=section.whole("term", 7),
         phase=Phase(section.text("phase", "settled")),

@@ -71,8 +71,16 @@ class Case:
 
     @cached_property
     def claimant(self) -> Node | None:
-        """The claimant to grant to; nodes marked `nofailover` are never it."""
-        return next((node for node in self.claimants if not node.nofailover), None)
+        """The claimant to grant to: the best one that is not passed over."""
+        return next((node for node in self.claimants if not self.passed_over(node)), None)
+
+    def passed_over(self, node: Node) -> str | None:
+        """Why the address never goes to this node by itself, or None."""
+        if node.nofailover:
+            return "is nofailover"
+        if self.address.private_ip_index >= len(node.private_ips):
+            return f"has no private address number {self.address.private_ip_index}"
+        return None
 
     def _rank(self, node: Node) -> tuple[bool, int, int, int, str]:
         report = node.report

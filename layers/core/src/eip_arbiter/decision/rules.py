@@ -18,7 +18,7 @@ Rule = Callable[[Case], Decision | None]
 def r010_paused(case: Case) -> Decision | None:
     """The cluster is paused: only an order, or a move that was granted before, goes on."""
     until_ms, order = case.snapshot.paused_until_ms, case.address.order
-    if case.now_ms >= until_ms or case.is_moving or r020_order(case):
+    if case.now_ms >= until_ms or _goes_on(case) or r020_order(case):
         return None
     would = first_of(AUTOMATIC, case)
     if order and isinstance(would, Grant) and would.holder == order.target:
@@ -94,13 +94,28 @@ def r030_moving(case: Case) -> Decision | None:
 
 
 def r031_resume(case: Case) -> Decision | None:
-    """A move is under way and its deadline has passed."""
-    if not case.is_moving:
+    """A move is under way, its deadline has passed, and it still goes to the right node."""
+    if not _goes_on(case):
         return None
     name, term = case.name(case.address.holder), case.address.term
     return Resume(
         "R031", f"the move of {_it(case)} to {name} (term {term}) was not finished; it is resumed"
     )
+
+
+def _goes_on(case: Case) -> bool:
+    """Whether a move is under way that is to be finished.
+
+    One that could not be made in time must not bind the address to its node for ever: where the
+    rules would by now give it to another one, and no order wants it there, that one gets it.
+    """
+    address = case.address
+    if not case.is_moving or case.now_ms < address.deadline_ms:
+        return case.is_moving
+    if address.holder is None or (address.order and address.order.target == address.holder):
+        return True
+    would = first_of(AUTOMATIC, case)
+    return not isinstance(would, Grant) or would.holder == address.holder
 
 
 def r040_flap_brake(case: Case) -> Decision | None:
@@ -224,7 +239,9 @@ def r999_keep(case: Case) -> Decision:
             order=case.address.order,
         )
     if case.claimant is None:
-        why = "no other node claims it" if not case.claimants else "its claimant is nofailover"
+        why = "no other node claims it"
+        if case.claimants:
+            why = f"its claimant {case.passed_over(case.claimants[0])}"
         calm = not case.claimants
         return Keep("R999", f"{_holder(case)} keeps {_it(case)}: {why}", calm=calm)
     left_s = (case.allowed_silence_ms(case.claimant) - case.holder_silent_ms(case.claimant)) / 1000
