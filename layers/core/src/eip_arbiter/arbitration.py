@@ -17,7 +17,7 @@ from eip_arbiter.announcing import Announcer, Silent
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
 from eip_arbiter.decision.policy import Policy
-from eip_arbiter.decision.snapshot import Address, Order, Snapshot
+from eip_arbiter.decision.snapshot import Address, Node, Order, Snapshot
 from eip_arbiter.decision.transition import apply, settle
 from eip_arbiter.ports import (
     Association,
@@ -34,10 +34,15 @@ from eip_arbiter.ports import (
 from eip_arbiter.registering import register
 from eip_arbiter.telemetry import Telemetry
 
+REFUSED_MS, MANY_REFUSED = 5_000, 1_000
+
 
 @dataclass(frozen=True)
 class Arbiter:
-    """The parts that an arbitration uses; `clock` gives milliseconds since the epoch."""
+    """The parts that an arbitration uses; `clock` gives milliseconds since the epoch.
+
+    `refused` remembers, in this environment, whom EC2's tags did not let in.
+    """
 
     store: Store
     elastic_ips: ElasticIps
@@ -46,6 +51,7 @@ class Arbiter:
     policy: Policy
     clock: Callable[[], int]
     announcer: Announcer = field(default_factory=Silent)
+    refused: dict[tuple[str, str], tuple[int, ReportRejected]] = field(default_factory=dict)
 
     def on_report(self, report: NodeReport, said_at_ms: int) -> None:
         """Takes in a node's report, which EventBridge took at that time, and does what follows.
@@ -55,12 +61,7 @@ class Arbiter:
         """
         outcome = self._record(report, said_at_ms)
         if isinstance(outcome, Unregistered):
-            register(
-                report,
-                store=self.store,
-                inventory=self.inventory,
-                telemetry=self.telemetry,
-            )
+            self._register(report)
             outcome = self._record(report, said_at_ms)
         if isinstance(outcome, StaleReport):
             raise ReportRejected(
@@ -71,6 +72,39 @@ class Arbiter:
         if isinstance(outcome, Unregistered):
             raise RuntimeError(f"{report.instance_id} was registered, and yet is not known")
         self.on_snapshot(outcome.snapshot)
+        node = outcome.snapshot.nodes[report.instance_id]
+        if node.registered_for != report.incarnation:
+            self._refresh(report, node)
+
+    def _register(self, report: NodeReport) -> None:
+        """Registers a node; a refusal stands for some seconds, as each look costs calls to EC2."""
+        who, now = (report.cluster_id, report.instance_id), self.clock()
+        refused_at_ms, refusal = self.refused.get(who, (0, None))
+        if refusal and 0 <= now - refused_at_ms < REFUSED_MS:
+            raise refusal
+        try:
+            register(report, store=self.store, inventory=self.inventory, telemetry=self.telemetry)
+        except ReportRejected as refusal:
+            if len(self.refused) >= MANY_REFUSED:
+                self.refused.clear()
+            self.refused[who] = (now, refusal)
+            raise
+
+    def _refresh(self, report: NodeReport, node: Node) -> None:
+        """An agent has started anew: what was registered of its node is looked up again.
+
+        Its interface may have been replaced, its tags or the cluster's addresses may have changed.
+        """
+        try:
+            self._register(report)
+        except ReportRejected as rejected:
+            as_it_was = replace(node, registered_for=report.incarnation)
+            self.store.register(report.cluster_id, as_it_was, ())
+            self.telemetry.failed(
+                f"{report.node_name} stays registered as it was: {rejected}",
+                cluster=report.cluster_id,
+                instance=report.instance_id,
+            )
 
     def _record(self, report: NodeReport, said_at_ms: int) -> Recorded | StaleReport | Unregistered:
         now = self.clock()

@@ -165,7 +165,9 @@ def _association(found: AddressTypeDef) -> Association | None:
 def _private_ips(interface: InstanceNetworkInterfaceTypeDef) -> tuple[str, ...]:
     """The interface's private addresses, the primary one first."""
     further = [p["PrivateIpAddress"] for p in interface.get("PrivateIpAddresses", [])]
-    primary = interface["PrivateIpAddress"]
+    primary = interface.get("PrivateIpAddress")
+    if primary is None:
+        return ()  # An interface with IPv6 addresses only: no Elastic IP can be there.
     return (primary, *(ip for ip in further if ip != primary))
 
 

@@ -5,6 +5,8 @@ By the tags that EC2 has, never by what a report says of itself.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from eip_contract.report import NodeReport, ReportRejected
 
 from eip_arbiter.decision.snapshot import Address, Snapshot
@@ -34,7 +36,8 @@ def register(
             f"no Elastic IP is tagged eip-arbiter:cluster={report.cluster_id}",
         )
     _refuse_doubles(report.cluster_id, addresses)
-    store.register(report.cluster_id, found[1], addresses)
+    node = replace(found[1], registered_for=report.incarnation)
+    store.register(report.cluster_id, node, addresses)
     telemetry.decided(
         "registered",
         f"{report.node_name} joins with {', '.join(a.public_ip for a in addresses)} in view",

@@ -39,6 +39,7 @@ def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
             private_ips=tuple(raw["ip"]),
             priority=raw.get("p", 0),
             nofailover=raw.get("x", False),
+            registered_for=raw.get("ri", 0),
             report=_to_report(reports[instance]) if instance in reports else None,
             alarm_since_ms=alarms.get(instance),
             ec2=_to_evidence(evidence.get(instance)),
@@ -52,6 +53,8 @@ def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
 def from_node(node: Node) -> dict[str, Any]:
     """The registered facts of a node."""
     raw: dict[str, Any] = {"e": node.interface_id, "ip": list(node.private_ips)}
+    if node.registered_for:
+        raw["ri"] = node.registered_for
     if node.priority:
         raw["p"] = node.priority
     if node.nofailover:

@@ -91,6 +91,7 @@ class Node:
     """A registered instance and the interface that gets addresses.
 
     `private_ips` are that interface's, the primary one first: EC2 keeps one Elastic IP for each.
+    `registered_for` is the incarnation of the agent for which all this was looked up;
     `alarm_since_ms`: since when the node's reports raise an alarm, unbroken.
     """
 
@@ -99,6 +100,7 @@ class Node:
     private_ips: tuple[str, ...]
     priority: int = 0
     nofailover: bool = False
+    registered_for: int = 0
     report: LastReport | None = None
     alarm_since_ms: int | None = None
     ec2: Ec2Evidence | None = None
