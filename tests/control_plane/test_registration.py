@@ -1,4 +1,4 @@
-"""What is known of a node is what EC2 says of it: when it joins, and again when its agent starts."""
+"""What is known of a node is what EC2 says of it, when it joins and when its agent starts."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ def test_a_grant_that_ec2_refuses_for_good_does_not_bind_the_address(
     aws: EmbeddedAws, cluster: Cluster, local: Local
 ) -> None:
     local.settle_on_n1(cluster)
-    refused = aws.faults.set(
-        "error", principal="local", operation="AssociateAddress", status=400
-    )
+    refused = aws.faults.set("error", principal="local", operation="AssociateAddress", status=400)
     local.hear(cluster.stands_by("n1", cause="release", for_ms=0))
     local.hear(cluster.claims("n2", lost=()))
     assert (cluster.holder, cluster.address.phase) == ("n2", Phase.MOVING)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from eip_arbiter.decision import case as case_module
-from eip_arbiter.decision import policy
+from eip_arbiter.decision import policy, rules
 from eip_arbiter.decision.case import Case
 
 from scenarios.reading import corpus, found
@@ -53,6 +53,12 @@ BUGS: dict[str, tuple[object, str, Any]] = {
         Case,
         "moves_in_window",
         cached(lambda case: len(case.address.recent_moves_ms), "moves_in_window"),
+    ),
+    "a move that is never made binds the address": (rules, "_goes_on", lambda case: case.is_moving),
+    "a node without the private address is granted": (
+        Case,
+        "passed_over",
+        lambda _, n: n.nofailover,
     ),
     "a grant need not wait for the end of a move": (Case, "is_moving", property(lambda _: False)),
 }

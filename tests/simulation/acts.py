@@ -315,6 +315,13 @@ def claim_kept_back(scene: Scene) -> End | None:
     return end
 
 
+def interface_refused(scene: Scene) -> End | None:
+    """EC2 associates nothing with a node's interface: it was replaced, or is not tagged."""
+    refused, interface = scene.world.region.ec2.refused, scene.node.interface_id
+    refused[interface] += 1
+    return lambda: refused.subtract([interface])
+
+
 def pause(scene: Scene) -> End | None:
     """An operator pauses the cluster and resumes it later."""
     scene.world.operator_pause(scene.cluster)

@@ -5,6 +5,7 @@ Also the metadata service's word on public addresses, which lags behind, and the
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from eip_arbiter.decision.snapshot import Address, Node
@@ -38,6 +39,7 @@ class ModelEc2:
     instances: dict[str, Instance] = field(default_factory=dict)
     addresses: dict[str, tuple[str, Address]] = field(default_factory=dict)
     journal: list[Landing] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
     _where: dict[str, Association | None] = field(default_factory=dict)
     _shown: dict[str, list[tuple[float, tuple[str, ...]]]] = field(default_factory=dict)
     _count: int = 0

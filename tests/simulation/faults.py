@@ -62,6 +62,7 @@ KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
     "disable": (3, (10.0, 100.0), acts.disable),
     "claim_at_release": (2, (0.0, 0.0), acts.claim_at_release),
     "lone_return": (2, (40.0, 80.0), acts.lone_return),
+    "interface_refused": (3, (10.0, 90.0), acts.interface_refused),
     "claim_kept_back": (2, (30.0, 60.0), acts.claim_kept_back),
     "pause": (3, (5.0, 60.0), acts.pause),
     "acknowledge": (1, (0.0, 0.0), acts.acknowledge),

@@ -272,7 +272,7 @@ def i6_recovers(watch: Watch) -> str | None:
 
 
 def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str | None:
-    """No start is refused for want of a grant while the holder was dead all that time.
+    """No start is refused for want of a grant while the holder was dead all that time, or stopped.
 
     Judged where the control plane was well and in reach, the start waited in full, and no operator
     had a hand in it.
@@ -297,9 +297,13 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
         or any(n.peer.resources[resource].busy for n in others)
     ):
         return None
-    if holder.stood_still_since() > began:
-        return None
-    return f"{node.key} was refused {resource}, whose holder {holder.key} stands still"
+    if holder.stood_still_since() <= began:
+        return f"{node.key} was refused {resource}, whose holder {holder.key} stands still"
+    word = watch.heard.get(holder.instance_id)
+    state = word and word.report.resources.get(resource)
+    if word and state and state.state == "stopped" and word.at - state.for_ms / 1000 <= began:
+        return f"{node.key} was refused {resource}, which its holder {holder.key} had stopped"
+    return None
 
 
 def i7_moves(watch: Watch) -> str | None:

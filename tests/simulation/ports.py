@@ -186,6 +186,8 @@ class ElasticIpPort(_Steps):
         term = known.term if known else 0
         asked_at = self._loop.now
         self._come(region.rng.uniform(0.2, 0.9))
+        if region.ec2.refused[interface_id] > 0:
+            raise MoveFailedError("InvalidNetworkInterfaceID.NotFound", "it is not there")
 
         def land() -> str:
             lag = region.rng.uniform(0.2, 8.0)
