@@ -15,7 +15,7 @@ from eip_arbiter.decision.snapshot import Phase
 from eip_arbiter.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.ec2_address import Ec2Preflight
 from eip_arbiter.ports import Association
-from eip_arbiter.watching import CLUSTERS_PER_RUN, Seen, Unready, Watch, _in_turn
+from eip_arbiter.watching import CLUSTERS_PER_RUN, Ec2Word, Seen, Unready, Watch, _in_turn
 
 from lab.embedded.cloud import EmbeddedAws
 
@@ -176,6 +176,44 @@ class TestReadiness:
         assert "would work again" in str(watched.local.told)
         assert watched.seen == Seen()
 
+    def test_a_pause_is_told_as_what_it_is_since_orders_are_excepted(
+        self, watched: Watched
+    ) -> None:
+        pause = {"verb": "pause", "cluster": watched.cluster.id, "minutes": 60}
+        watched.local.operate(pause)
+        for _ in range(2):
+            watched.calm()
+            assert watched.look(1)["not_ready"] == 1
+        (told,) = watched.heard.said
+        assert told.kind == "Not Ready"
+        assert told.detail["sentence"] == (
+            f"{watched.cluster.public_ip} (eip) would not fail over by itself now, an order still "
+            f"works: {watched.cluster.id} is paused"
+        )
+
+    def test_the_flap_brake_alone_leaves_a_cluster_ready(self, watched: Watched) -> None:
+        # R040 keeps the address on a holder that runs it; off a dead one it would still move.
+        watched.calm()
+        moves = (watched.local.now_ms,) * watched.local.arbiter.policy.brake_moves
+        snapshot = watched.cluster.snapshot
+        address = replace(snapshot.addresses["eip"], recent_moves_ms=moves)
+        watched.local.arbiter.store.commit(snapshot, address, ())
+        assert watched.look(1) == {"clusters": 1, "not_ready": 0}
+
+    def test_a_failover_order_that_stands_pins_the_address_and_a_switchover_does_not(
+        self, watched: Watched
+    ) -> None:
+        order = {"cluster": watched.cluster.id, "target": "n2", "holder": "n1"}
+        watched.calm()
+        watched.local.operate({"verb": "switchover", "request_id": "s-1", **order})
+        assert watched.cluster.address.order is not None
+        assert watched.look(1)["not_ready"] == 0
+        watched.calm()
+        watched.local.operate({"verb": "failover", "request_id": "f-1", **order})
+        watched.calm()
+        assert watched.look(1)["not_ready"] == 1
+        assert watched.problems == "order f-1 pins it to n2"
+
     def test_a_problem_of_one_look_is_not_told(self, watched: Watched) -> None:
         watched.calm(failing=("disk full",))
         watched.look(1)
@@ -196,6 +234,9 @@ class TestReadiness:
         watched.calm()
         watched.look(1)
         assert watched.problems == "EC2 would not associate it with n2: UnauthorizedOperation"
+        word = watched.seen.ec2["eip"]
+        assert word.refusals == {watched.cluster.instance("n2"): watched.problems}
+        assert (word.at_ms, word.drift) == (watched.local.now_ms, ())
 
     def test_an_interface_that_is_gone_is_found_by_the_dry_run(self, watched: Watched) -> None:
         snapshot = watched.cluster.snapshot
@@ -223,6 +264,7 @@ class TestReadiness:
         assert watched.problems == (
             f"EC2 has {watched.cluster.public_ip} at {interface}, not at n1 (drift)"
         )
+        assert watched.seen.ec2["eip"].drift == (watched.problems,)
 
     def test_an_address_that_lost_its_tag_is_still_looked_at(
         self, aws: EmbeddedAws, watched: Watched
@@ -257,6 +299,15 @@ class TestSilence:
         )
         assert watched.local.told.of("count").count("HolderSilent") == 3
         assert watched.cluster.holder == "n1", "silence alone moves nothing"
+
+    def test_is_counted_beside_a_claim_too(self, watched: Watched) -> None:
+        watched.local.operate({"verb": "pause", "cluster": watched.cluster.id, "minutes": 60})
+        watched.local.wait(60)
+        watched.local.hear(watched.cluster.claims("n2"))
+        watched.look(1)
+        assert watched.local.told.of("count").count("HolderSilent") == 1
+        (silent,) = [said for said in watched.heard.said if said.kind == "Holder Silent"]
+        assert silent.detail["sentence"].endswith("n2 claims it")
 
     def test_that_ended_and_begins_again_is_told_again(self, watched: Watched) -> None:
         watched.look()
@@ -324,7 +375,8 @@ def test_a_run_that_dies_after_it_told_tells_again_and_loses_nothing(watched: Wa
 
 
 def test_what_is_remembered_comes_back_as_it_was(watched: Watched) -> None:
-    seen = Seen({"eip": 1}, {"vip": Unready(2, told=True, problems=("a", "b"))})
+    word = Ec2Word(3, ("c",), {"i-0aaaaaaaaaaaaaaa1": "d"})
+    seen = Seen({"eip": 1}, {"vip": Unready(2, told=True, problems=("a", "b"))}, {"eip": word})
     memory = DynamoDbMemory(watched.local.dynamodb, watched.cluster.table_name)
     memory.keep_seen(watched.cluster.id, seen)
     assert memory.seen(watched.cluster.id) == seen

@@ -12,7 +12,7 @@ from control_plane.local import Local
 from eip_arbiter.assembly import assemble_board
 from eip_arbiter.board import DESCRIPTION, MOST_CLUSTERS, Board
 from eip_arbiter.settings import SettingsError
-from eip_arbiter.watching import Seen, Unready
+from eip_arbiter.watching import Ec2Word, Seen, Unready
 
 from lab.embedded.cloud import EmbeddedAws
 
@@ -54,8 +54,30 @@ def test_its_button_calls_the_function_that_the_stack_made(
 ) -> None:
     cluster.settle_on_n1()
     cluster.say(cluster.stands_by("n2"))
-    (endpoint,) = re.findall(r'endpoint="([^"]*)"', widget(cluster))
-    assert endpoint == aws.functions.get("Operate").spec.arn
+    endpoints = re.findall(r'endpoint="([^"]*)"', widget(cluster))
+    assert set(endpoints) == {aws.functions.get("Operate").spec.arn}
+
+
+def test_there_is_a_button_for_a_fit_node_only(
+    cluster: Cluster, local: Local, board: Board
+) -> None:
+    local.settle_on_n1(cluster)
+    local.hear(cluster.stands_by("n2"))
+    assert "Fail over to n2" in board.show({"cluster": cluster.id})
+    local.hear(cluster.stands_by("n2", failing=("disk full",)))
+    assert "cwdb-action" not in board.show({"cluster": cluster.id})
+
+
+def test_a_switchover_is_offered_where_pacemaker_sees_the_holder(
+    cluster: Cluster, local: Local, board: Board
+) -> None:
+    local.settle_on_n1(cluster)
+    local.hear(cluster.stands_by("n2"))
+    assert "Switch over to n2" in board.show({"cluster": cluster.id})
+    local.hear(cluster.stands_by("n2", lost=("n1",)))
+    page = board.show({"cluster": cluster.id})
+    assert "Switch over to n2" not in page
+    assert "Fail over to n2" in page
 
 
 def test_text_from_a_node_is_shown_and_never_obeyed(cluster: Cluster) -> None:
@@ -111,7 +133,7 @@ def test_says_every_state_of_an_address(
     local.settle_on_n1(cluster)
     local.hear(cluster.runs("n1"))
     local.hear(cluster.stands_by("n2"))
-    assert states(cluster, board)[0] == "settled"
+    assert states(cluster, board)[0] == "address is in place"
     local.hear(cluster.claims("n2"))
     local.hear(cluster.runs("n1", lost=("n2",)))
     assert "split-brain: another node&#x27;s claim is refused" in states(cluster, board)
@@ -135,15 +157,129 @@ def test_says_that_the_holder_is_silent(cluster: Cluster, local: Local, board: B
     assert states(cluster, board)[0] == "n1 is silent"
 
 
-def test_repeats_what_only_ec2_could_tell_the_watch(
+def test_a_node_says_whether_it_runs_the_resource(
     cluster: Cluster, local: Local, board: Board
 ) -> None:
     local.settle_on_n1(cluster)
-    found = Unready(local.now_ms, told=True, problems=("EC2 would not",))
+    local.hear(cluster.runs("n1"))
+    local.hear(cluster.stands_by("n2"))
+    said = board.show({"cluster": cluster.id})
+    assert '"good">runs eip, holds its address<' in said
+    assert '"dim">eip is stopped here<' in said
+    local.hear(cluster.runs("n1", state="starting"))
+    assert states(cluster, board)[0] == "n1 is starting eip"
+    assert "is starting eip, holds its address" in states(cluster, board)
+    local.wait(60)
+    assert "last word: eip is stopped here" in board.show({"cluster": cluster.id})
+
+
+def test_says_when_the_service_did_not_follow_the_address(
+    cluster: Cluster, local: Local, board: Board
+) -> None:
+    local.settle_on_n1(cluster)
+    local.hear(cluster.runs("n1"))
+    local.hear(cluster.stands_by("n2"))
+    request = {"verb": "failover", "cluster": cluster.id, "target": "n2", "request_id": "ops-1"}
+    local.operate(request)
+    local.hear(cluster.runs("n1"))
+    said = states(cluster, board)
+    assert said[0] == "n1 runs eip, n2 has the address: Pacemaker is to follow"
+    assert said[1] == "No automatic failover now; an order still works"
+    assert "runs eip" in said
+    assert "eip is stopped here, holds its address" in said
+    local.wait(600)
+    local.hear(cluster.stands_by("n2"))
+    local.hear(cluster.runs("n1"))
+    assert states(cluster, board)[0] == "n1 runs eip, n2 has the address"
+
+
+def test_a_failed_standby_is_said_in_the_headline_and_is_not_healthy(
+    cluster: Cluster, local: Local, board: Board
+) -> None:
+    local.settle_on_n1(cluster)
+    local.hear(cluster.runs("n1"))
+    local.hear(cluster.stands_by("n2", state="failed"))
+    said = states(cluster, board)
+    assert said[:2] == [
+        "address is in place; eip failed on n2",
+        "A failover would not work now",
+    ]
+    assert "eip failed here" in said
+    assert said.count("healthy") == 1
+
+
+def test_two_nodes_that_run_it_at_once_are_bad(
+    cluster: Cluster, local: Local, board: Board
+) -> None:
+    local.settle_on_n1(cluster)
+    local.hear(cluster.runs("n1"))
+    local.hear(cluster.stands_by("n2", state="started"))
+    said = states(cluster, board)
+    assert said[:2] == ["n1 and n2 run eip at the same time", "A failover is not safe now"]
+    assert "healthy" not in said
+
+
+def test_a_pause_is_over_on_the_page_as_soon_as_it_is_over(
+    cluster: Cluster, local: Local, board: Board
+) -> None:
+    local.settle_on_n1(cluster)
+    local.hear(cluster.runs("n1"))
+    local.hear(cluster.stands_by("n2"))
+    local.operate({"verb": "pause", "cluster": cluster.id, "minutes": 60})
+    # What the watch saw during the pause is not looked at anew for up to a minute.
+    found = Unready(local.now_ms, told=True, problems=(f"{cluster.id} is paused",))
     board.memory.keep_seen(cluster.id, Seen({}, {"eip": found}))
     page = board.show({"cluster": cluster.id})
+    assert "No automatic failover now; an order still works" in page
+    assert f"<li>{cluster.id} is paused</li>" in page
+    assert "paused until " in page
+    local.operate({"verb": "resume", "cluster": cluster.id})
+    page = board.show({"cluster": cluster.id})
+    assert "A failover would work now" in page
+    assert "paused" not in page
+
+
+def test_the_flap_brake_is_no_obstacle_to_the_failover_of_a_dead_holder(
+    cluster: Cluster, local: Local, board: Board
+) -> None:
+    local.settle_on_n1(cluster)
+    local.hear(cluster.runs("n1"))
+    local.hear(cluster.stands_by("n2"))
+    moves = (local.now_ms,) * local.arbiter.policy.brake_moves
+    store, snapshot = local.arbiter.store, cluster.snapshot
+    store.commit(snapshot, replace(snapshot.addresses["eip"], recent_moves_ms=moves), ())
+    assert states(cluster, board)[1] == (
+        "No failover now off a node that runs it, only off a dead one; an order still works"
+    )
+    local.hear(local.n1_dies(cluster))
+    assert (cluster.holder, cluster.address.rule) == ("n2", "R070")
+
+
+def test_repeats_what_only_ec2_could_tell_the_watch_with_its_age(
+    cluster: Cluster, local: Local, board: Board
+) -> None:
+    local.settle_on_n1(cluster)
+    local.hear(cluster.runs("n1"))
+    local.hear(cluster.stands_by("n2"))
+    word = Ec2Word(local.now_ms, ("EC2 has it at n9",), {cluster.instance("n2"): "EC2 would not"})
+    board.memory.keep_seen(cluster.id, Seen(ec2={"eip": word}))
+    local.wait(5)
+    page = board.show({"cluster": cluster.id})
     assert "A failover would not work now" in page
-    assert "<li>EC2 would not</li>" in page
+    assert "<li>EC2 has it at n9 (seen at EC2 5 s ago)</li>" in page
+    assert "<li>EC2 would not (seen at EC2 5 s ago)</li>" in page
+
+
+def test_what_ec2_said_before_the_last_move_is_not_repeated(
+    cluster: Cluster, local: Local, board: Board
+) -> None:
+    local.settle_on_n1(cluster)
+    word = Ec2Word(local.now_ms, ("EC2 has it at n9",), {})
+    board.memory.keep_seen(cluster.id, Seen(ec2={"eip": word}))
+    local.hear(cluster.stands_by("n2"))
+    local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2"})
+    local.hear(cluster.runs("n2"))
+    assert "EC2 has it at n9" not in board.show({"cluster": cluster.id})
 
 
 def test_does_not_start_without_knowing_whom_its_buttons_call(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from eip_contract import state_item as key
 
-from eip_arbiter.watching import Seen, Unready
+from eip_arbiter.watching import Ec2Word, Seen, Unready
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -39,15 +39,24 @@ class DynamoDbMemory:
                 resource: Unready(since_ms, told, tuple(problems))
                 for resource, (since_ms, told, problems) in item.get("unready", {}).items()
             },
+            ec2={
+                resource: Ec2Word(at_ms, tuple(drift), refusals)
+                for resource, (at_ms, drift, refusals) in item.get("ec2", {}).items()
+            },
         )
 
     def keep_seen(self, cluster_id: str, seen: Seen) -> None:
-        """One PutItem; made only when something began or ended."""
+        """One PutItem; made when something began or ended, and while EC2 speaks against it."""
         unready = {
             resource: [found.since_ms, found.told, list(found.problems)]
             for resource, found in seen.unready.items()
         }
-        self._put({**_key(cluster_id), "silent": dict(seen.silent_since_ms), "unready": unready})
+        ec2 = {
+            resource: [word.at_ms, list(word.drift), dict(word.refusals)]
+            for resource, word in seen.ec2.items()
+        }
+        silent = dict(seen.silent_since_ms)
+        self._put({**_key(cluster_id), "silent": silent, "unready": unready, "ec2": ec2})
 
     def _get(self, item_key: dict[str, str]) -> dict[str, Any]:
         answer = self._client.get_item(

@@ -5,10 +5,10 @@ Pure, like the rules it asks. What only EC2 can tell comes from the watch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from eip_arbiter.decision.case import Case
-from eip_arbiter.decision.snapshot import Node, Phase
+from eip_arbiter.decision.snapshot import Node, OrderKind, Phase
 
 
 def standbys(case: Case) -> tuple[Node, ...]:
@@ -17,17 +17,32 @@ def standbys(case: Case) -> tuple[Node, ...]:
     return tuple(node for node in nodes if node.instance_id != case.address.holder)
 
 
-def obstacles(case: Case) -> tuple[str, ...]:
-    """What holds back a failover of the address to whichever node."""
+def holds(case: Case) -> tuple[str, ...]:
+    """What keeps the address from moving by itself; an operator's order is excepted from it.
+
+    A switchover that stands is none: the rules go on beside it, and may overtake it.
+    """
     address, found = case.address, []
     if case.now_ms < case.snapshot.paused_until_ms:
         found.append(f"{case.snapshot.cluster_id} is paused")
+    if address.order is not None and address.order.kind is OrderKind.FAILOVER:
+        found.append(f"order {address.order.id} pins it to {case.name(address.order.target)}")
+    return tuple(found)
+
+
+def brake_is_on(case: Case) -> bool:
+    """Whether the flap brake is on.
+
+    No obstacle to a failover: by R040 it only keeps the address on a holder that still runs it.
+    """
+    return case.moves_in_window >= case.policy.brake_moves
+
+
+def obstacles(case: Case) -> tuple[str, ...]:
+    """What holds back a failover of the address to whichever node."""
+    address, found = case.address, list(holds(case))
     if address.phase is Phase.MOVING and case.now_ms >= address.deadline_ms:
         found.append(f"the move of {address.public_ip} under term {address.term} is stuck")
-    if address.order is not None:
-        found.append(f"order {address.order.id} pins it to {case.name(address.order.target)}")
-    if case.moves_in_window >= case.policy.brake_moves:
-        found.append("the flap brake is on (`acknowledge` takes it off)")
     if not standbys(case):
         found.append("the cluster has no other node")
     return tuple(found)
@@ -42,14 +57,18 @@ def unfit(case: Case, node: Node) -> str | None:
 
 
 def problems(case: Case, refusals: Mapping[str, str]) -> tuple[str, ...]:
-    """Why a failover would not work now; empty if at least one standby could take over.
+    """Why no failover would come by itself now; empty if at least one standby could take over.
 
     Args:
         case: the address at one instant.
         refusals: by instance id, why EC2 would refuse to associate the address there.
     """
-    held_back = obstacles(case)
     reasons = [unfit(case, node) or refusals.get(node.instance_id) for node in standbys(case)]
-    if held_back or all(reasons):
-        return (*held_back, *(reason for reason in reasons if reason))
-    return ()
+    if all(reasons):
+        return (*obstacles(case), *(reason for reason in reasons if reason))
+    return obstacles(case)
+
+
+def order_works(case: Case, found: Collection[str]) -> bool:
+    """Whether all that was found holds back automatic moves only, so that an order would move."""
+    return set(found) <= set(holds(case))

@@ -31,11 +31,25 @@ class Unready:
 
 
 @dataclass(frozen=True, slots=True)
+class Ec2Word:
+    """What EC2 said against a failover at the last look, and when that was.
+
+    Kept apart from what the state itself can tell: a reader computes that anew, and knows that it
+    is over before the next look does. `refusals` are by instance id.
+    """
+
+    at_ms: int
+    drift: tuple[str, ...]
+    refusals: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What the last look at a cluster found, by resource; silence as when it began."""
 
     silent_since_ms: Mapping[str, int] = field(default_factory=dict)
     unready: Mapping[str, Unready] = field(default_factory=dict)
+    ec2: Mapping[str, Ec2Word] = field(default_factory=dict)
 
 
 class Memory(Protocol):
@@ -100,18 +114,21 @@ class Watch:
     def _look(self, snapshot: Snapshot, tagged: Mapping[str, Association | None]) -> int:
         """Tells what began at the cluster's addresses; returns how many are not ready."""
         before = self.memory.seen(snapshot.cluster_id)
-        silent, unready = {}, {}
+        silent, unready, ec2 = {}, {}, {}
         for resource, address in snapshot.addresses.items():
             case = Case(snapshot, address, self.arbiter.policy, self.arbiter.clock())
             if case.holder and not case.is_fresh(case.holder):
                 silent[resource] = self._silent(case, before.silent_since_ms.get(resource))
-            found = (*drift(case, tagged), *readiness.problems(case, self._refusals(case)))
+            word = Ec2Word(case.now_ms, drift(case, tagged), self._refusals(case))
+            if word.drift or word.refusals:
+                ec2[resource] = word
+            found = (*word.drift, *readiness.problems(case, word.refusals))
             if found:
                 unready[resource] = self._unready(case, found, before.unready.get(resource))
             elif resource in before.unready:
                 ready = f"a failover of {_it(address)} would work again"
                 self.arbiter.telemetry.decided("ready", ready, cluster=snapshot.cluster_id)
-        seen = Seen(silent, unready)
+        seen = Seen(silent, unready, ec2)
         if seen != before:
             self.memory.keep_seen(snapshot.cluster_id, seen)
         return len(unready)
@@ -129,7 +146,12 @@ class Watch:
         return found
 
     def _silent(self, case: Case, since_ms: int | None) -> int:
-        """Counts the holder's silence, tells when it begins; returns since when it lasts."""
+        """Tells of the holder's silence when it begins; returns since when it lasts.
+
+        `HolderSilent` counts each look at which the holder is silent, whether or not another node
+        claims. Where one does, the address is off the silent holder by the next look, as a rule:
+        counts that follow one another mean that nobody took it over.
+        """
         snapshot, address, now = case.snapshot, case.address, case.now_ms
         self.arbiter.telemetry.count("HolderSilent", snapshot.cluster_id)
         if since_ms is not None:
@@ -152,7 +174,11 @@ class Watch:
             return Unready(case.now_ms, told=False, problems=found)
         if not before.told:
             snapshot, address = case.snapshot, case.address
-            sentence = f"a failover of {_it(address)} would not work now: {'; '.join(found)}"
+            sentence = (
+                f"{_it(address)} would not fail over by itself now, an order still works: "
+                if readiness.order_works(case, found)
+                else f"a failover of {_it(address)} would not work now: "
+            ) + "; ".join(found)
             self.arbiter.telemetry.decided("not ready", sentence, cluster=snapshot.cluster_id)
             self.arbiter.announcer.announce(
                 announcing.not_ready(snapshot, address, found, sentence, case.now_ms)
