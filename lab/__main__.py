@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab import peers
 from lab.cluster import enclosure
+from lab.embedded.server import PortError
 from lab.real_site import real_site
 from lab.scenes import Scenes
 from lab.serve import WidgetServer
@@ -51,7 +52,7 @@ def tell(
     # A signal may end the story at any line, between these two as well: a thread that only watches
     # must not keep the process.
     client = threading.Thread(
-        target=timeline.watch_page, args=(site.who_answers, ended), daemon=True
+        target=timeline.watch_client, args=(site.who_answers, ended), daemon=True
     )
     try:
         client.start()
@@ -60,6 +61,7 @@ def tell(
         ended.set()
         if client.is_alive():
             client.join()
+        timeline.finish()
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -185,7 +187,11 @@ def main() -> int:
     # So that a polite end cleans up like Ctrl-C does, and Ctrl-C works in a background job too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    return int(arguments.run(arguments))
+    try:
+        return int(arguments.run(arguments))
+    except PortError as error:
+        print(f"{parser.prog} {arguments.command}: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

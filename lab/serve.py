@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from lab import widget_page
+from lab.embedded.server import listening
 
 if TYPE_CHECKING:
     from lab.embedded.cloud import EmbeddedAws
 
+_LOOPBACK = "127.0.0.1"
 _MOST_BYTES = 10_000
 
 
@@ -26,7 +28,8 @@ class WidgetServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, aws: EmbeddedAws, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        with listening(_LOOPBACK, port):
+            super().__init__((_LOOPBACK, port), _Handler)
         self.aws = aws
         self.token = secrets.token_urlsafe()
         self._thread = threading.Thread(target=self.serve_forever, daemon=True)
@@ -34,7 +37,7 @@ class WidgetServer(http.server.ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """Where the page is."""
-        return f"http://127.0.0.1:{self.server_address[1]}/"
+        return f"http://{_LOOPBACK}:{self.server_address[1]}/"
 
     def __enter__(self) -> Self:
         """Looks once, since the watch's first minute is still to come, and serves."""
@@ -76,7 +79,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = min(int(self.headers.get("Content-Length") or 0), _MOST_BYTES)
         sent = parse_qs(self.rfile.read(length).decode("utf-8", "replace"))
         fields: dict[str, str] = {name: values[0] for name, values in sent.items()}
-        token = fields.pop("token", "")
+        token, dark = fields.pop("token", ""), fields.pop("theme", "") == "dark"
         if not self._is_local() or not secrets.compare_digest(token, self.server.token):
             self._send(403, "not from this page")
             return
@@ -84,9 +87,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             fields.get("endpoint", ""), fields.get("payload", ""), fields.get("confirmation", "")
         )
         if self.path == "/confirm":
-            self._send(200, widget_page.question(action, token))
+            self._send(200, widget_page.question(action, token, dark=dark))
         elif self.path == "/call":
-            self._send(200, widget_page.answer(self._call(action)))
+            self._send(200, widget_page.answer(self._call(action), dark=dark))
         else:
             self._send(404, "no such page")
 
@@ -96,7 +99,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _is_local(self) -> bool:
         """Whether the browser asked for this machine by name, not for a name that leads here."""
         host = self.headers.get("Host", "").rpartition(":")[0]
-        return host in {"127.0.0.1", "localhost"}
+        return host in {_LOOPBACK, "localhost"}
 
     def _send(self, status: int, page: str) -> None:
         body = page.encode()

@@ -57,9 +57,15 @@ class Site:
             return None
 
     def who_answers(self) -> str | None:
-        """Who answers a client that calls the Elastic IP now; None while nobody does."""
+        """Who answers a client that calls the Elastic IP now; None while nobody does.
+
+        The page is there on every node, as an nginx that is installed. It stands for a service that
+        Pacemaker starts together with the resource, so where that does not run, nobody answers.
+        """
         holder = self.world.holder()
-        return None if holder is None else self.page(holder)
+        if holder is None or self.running_since(holder) is None:
+            return None
+        return self.page(holder)
 
     def running_on(self) -> list[str]:
         """The nodes on which the resource agent says that the resource runs."""

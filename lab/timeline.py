@@ -6,6 +6,8 @@ that EC2 carried out. Times are `time.monotonic()` seconds.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import sys
 import threading
 import time
@@ -19,13 +21,21 @@ from lab.embedded.journal import Entry, Move
 from lab.embedded.runtime import Invocation
 from lab.embedded.world import World
 
-PAGE_SECONDS = 0.05
+CLIENT_SECONDS = 0.05
+HOLD_SECONDS = 1.0
+"""How long a line waits to be printed. What a function logged is known only once it ends, and the
+lines are to be in the order in which things happened."""
+LABEL_WIDTH = len("suspicion")
 COLOURS = {"fault": "31", "node": "36", "rule": "33", "move": "32", "scene": "1"}
 
 
 @dataclass(frozen=True)
 class Happening:
-    """One line of the timeline. `kind`: suspicion, claim, release, grant, decision, move, fault."""
+    """One line of the timeline.
+
+    `kind`: suspicion, claim and release of a node, grant and decision of the arbiter, move at EC2,
+    fault, note of a scene, client of the address.
+    """
 
     at: float
     kind: str
@@ -36,7 +46,7 @@ class Happening:
 
 
 class Timeline:
-    """Records happenings, and prints each as it comes.
+    """Records happenings, and prints them in order, each a little after it came.
 
     Args:
         aws: the embedded AWS to listen to.
@@ -51,6 +61,8 @@ class Timeline:
         self._lock = threading.Lock()
         self._seen: list[Happening] = []
         self._last: dict[str, str] = {}
+        self._held: list[tuple[float, int, str, str]] = []
+        self._number = itertools.count()
         self._began = time.monotonic()
         self.cold_starts = 0
         self.reports = 0
@@ -61,31 +73,39 @@ class Timeline:
     def scene(self, title: str) -> float:
         """Begins a scene: later times are printed relative to it; returns its monotonic begin."""
         with self._lock:
+            self._print_until(float("inf"))
             self._began = time.monotonic()
             self._last.clear()
-        self._print(f"\n{title}", "scene")
+            self._print(f"\n{title}", "scene")
         return self._began
+
+    def finish(self) -> None:
+        """Prints what still waits for its turn."""
+        with self._lock:
+            self._print_until(float("inf"))
 
     def fault(self, text: str) -> float:
         """Notes that a fault is put on now, and restarts the scene's clock."""
         with self._lock:
             self._began = time.monotonic()
-        self._add(Happening(self._began, "fault", "", text))
+        self.add(Happening(self._began, "fault", "", text))
         return self._began
 
     def note(self, text: str) -> None:
         """Notes something that a scene saw."""
-        self._add(Happening(time.monotonic(), "note", "", text))
+        self.add(Happening(time.monotonic(), "note", "", text))
 
-    def watch_page(self, who_answers: Callable[[], str | None], ended: threading.Event) -> None:
+    def watch_client(self, who_answers: Callable[[], str | None], ended: threading.Event) -> None:
         """Calls the Elastic IP again and again, and notes whenever somebody else answers."""
         last: str | None = None
-        while not ended.wait(PAGE_SECONDS):
+        while not ended.wait(CLIENT_SECONDS):
+            with self._lock:
+                self._print_until(time.monotonic() - HOLD_SECONDS)
             answer = who_answers()
             if answer != last:
                 last = answer
                 text = f"a client of the address is answered by {answer or 'nobody'}"
-                self._add(Happening(time.monotonic(), "page", answer or "", text))
+                self.add(Happening(time.monotonic(), "client", answer or "", text))
 
     def since(self, at: float, kind: str = "", node: str = "") -> list[Happening]:
         """The happenings at or after a time, of one kind and node if given."""
@@ -111,7 +131,7 @@ class Timeline:
         claims = ", ".join(detail["awaiting"])
         self._change(at, "claim", node, claims, f"{node} claims {claims}")
         if detail["cause"] == "release":
-            self._add(Happening(at, "release", node, f"{node} releases"))
+            self.add(Happening(at, "release", node, f"{node} releases"))
 
     def _change(self, at: float, kind: str, node: str, value: str, text: str) -> None:
         """Notes a report's statement when it differs from the node's last one."""
@@ -119,7 +139,7 @@ class Timeline:
             changed = self._last.get(f"{kind} {node}", "") != value
             self._last[f"{kind} {node}"] = value
         if changed and value:
-            self._add(Happening(at, kind, node, text))
+            self.add(Happening(at, kind, node, text))
 
     def _on_invocation(self, invocation: Invocation) -> None:
         self.cold_starts += invocation.cold
@@ -138,23 +158,31 @@ class Timeline:
             if not repeated:
                 at = time.monotonic() - (time.time() - _said_at(data, line.wall))
                 term = int(data.get("term", 0))
-                self._add(Happening(at, kind, "", text, rule, term))
+                self.add(Happening(at, kind, "", text, rule, term))
 
     def _on_entry(self, entry: Entry) -> None:
         if isinstance(entry, Move):
             was, now = self.name(entry.from_instance), self.name(entry.to_instance)
             text = f"EC2 {entry.operation}: {entry.public_ip} {was} -> {now}"
-            self._add(Happening(entry.at, "move", now, text))
+            self.add(Happening(entry.at, "move", now, text))
 
-    def _add(self, happening: Happening) -> None:
+    def add(self, happening: Happening) -> None:
+        """Takes a happening in; its line is printed when its turn has come."""
+        colours = {"fault": "fault", "move": "move", "grant": "rule", "decision": "rule"}
+        label = happening.rule or happening.kind
         with self._lock:
             self._seen.append(happening)
             elapsed = happening.at - self._began
-        colour = {"fault": "fault", "move": "move", "grant": "rule", "decision": "rule"}
-        mark = f"{happening.rule:5}" if happening.rule else f"{happening.kind:5.5}"
-        self._print(
-            f"  {elapsed:+8.2f} s  {mark}  {happening.text}", colour.get(happening.kind, "node")
-        )
+            line = f"  {elapsed:+8.2f} s  {label:{LABEL_WIDTH}}  {happening.text}"
+            colour = colours.get(happening.kind, "node")
+            heapq.heappush(self._held, (happening.at, next(self._number), line, colour))
+            self._print_until(time.monotonic() - HOLD_SECONDS)
+
+    def _print_until(self, at: float) -> None:
+        """Prints what happened by then, the earliest first; the caller has the lock."""
+        while self._held and self._held[0][0] <= at:
+            _, _, line, colour = heapq.heappop(self._held)
+            self._print(line, colour)
 
     def _print(self, text: str, colour: str) -> None:
         if self._quiet:

@@ -7,6 +7,7 @@ as AWS's own endpoints, because every connection set-up would be measured as the
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.server
 import select
 import socket
@@ -31,12 +32,27 @@ from lab.embedded.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Dispatch = Callable[[Request], Reply]
 
 _POLL_SECONDS = 0.1
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class PortError(Exception):
+    """A port that somebody asked for cannot be had; the message is for them."""
+
+
+@contextlib.contextmanager
+def listening(bind: str, port: int) -> Iterator[None]:
+    """Says in one line why it cannot be listened there."""
+    try:
+        yield
+    except OSError as error:
+        known = {errno.EADDRINUSE: "is in use already", errno.EACCES: "is for root alone"}
+        why = known.get(error.errno or 0, f"cannot be had: {error.strerror}")
+        raise PortError(f"port {port} of {bind} {why}; choose another one") from error
 
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -49,7 +65,8 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     def __init__(
         self, bind: str, port: int, dispatch: Dispatch, journal: Journal, faults: FaultSwitch
     ) -> None:
-        super().__init__((bind, port), _Handler)
+        with listening(bind, port):
+            super().__init__((bind, port), _Handler)
         self.dispatch = dispatch
         self.journal = journal
         self.faults = faults

@@ -167,7 +167,7 @@ def test_a_node_says_whether_it_runs_the_resource(
     assert '"good">runs eip, holds its address<' in said
     assert '"dim">eip is stopped here<' in said
     local.hear(cluster.runs("n1", state="starting"))
-    assert states(cluster, board)[0] == "n1 is starting eip"
+    assert states(cluster, board)[0] == "n1 is starting it"
     assert "is starting eip, holds its address" in states(cluster, board)
     local.wait(60)
     assert "last word: eip is stopped here" in board.show({"cluster": cluster.id})

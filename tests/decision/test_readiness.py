@@ -21,8 +21,8 @@ from builders import (
     standing_by,
 )
 from eip_arbiter.decision.case import Case
-from eip_arbiter.decision.snapshot import Address, Node, Order, Phase
-from eip_arbiter.readiness import problems
+from eip_arbiter.decision.snapshot import Address, Node, Order, OrderKind, Phase
+from eip_arbiter.readiness import brake_is_on, order_works, problems
 
 
 def said(
@@ -83,7 +83,6 @@ def test_one_standby_that_could_take_over_is_enough() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"recent_moves_ms": (NOW - 1, NOW - 2, NOW - 3)}, "the flap brake is on"),
         ({"phase": Phase.MOVING, "deadline_ms": NOW}, "the move of 203.0.113.10 under term 7 is"),
         ({"order": Order("o-1", N1, False, NOW, NOW + 1)}, "order o-1 pins it to n1"),
     ],
@@ -92,6 +91,33 @@ def test_what_holds_every_failover_back_is_said_however_fit_the_standby_is(
     changes: dict[str, Any], why: str
 ) -> None:
     assert said(at=address(**changes)).startswith(why)
+
+
+def test_the_flap_brake_holds_back_no_failover_of_a_dead_holder() -> None:
+    braked = address(recent_moves_ms=(NOW - 1, NOW - 2, NOW - 3))
+    assert brake_is_on(Case(snapshot(at=braked), braked, POLICY, NOW))
+    assert not brake_is_on(Case(snapshot(), address(), POLICY, NOW))
+    assert said(at=braked) == ""
+
+
+def test_a_switchover_that_stands_pins_nothing() -> None:
+    order = Order("o-1", N2, False, NOW, NOW + 1, OrderKind.SWITCHOVER)
+    assert said(at=address(order=order)) == ""
+
+
+def test_an_order_works_where_only_automatic_moves_are_held_back() -> None:
+    pinned = address(order=Order("o-1", N1, False, NOW, NOW + 1))
+    case = Case(replace(snapshot(at=pinned), paused_until_ms=NOW + 1), pinned, POLICY, NOW)
+    found = problems(case, {})
+    assert found == ("web is paused", "order o-1 pins it to n1")
+    assert order_works(case, found)
+    assert order_works(case, ())
+    assert not order_works(case, problems(case, {N2: "UnauthorizedOperation"}))
+
+
+def test_of_several_standbys_a_pause_does_not_make_one_that_is_unfit_a_problem() -> None:
+    nodes = (holding(), standing_by(failing=("disk full",)), node(3, last_report(3)))
+    assert said(*nodes, paused_until_ms=NOW + 1) == "web is paused"
 
 
 def test_a_move_that_is_just_under_way_is_no_problem() -> None:

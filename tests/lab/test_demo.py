@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,6 +46,49 @@ def test_the_demo_tells_its_story_and_ends_well(tmp_path: Path) -> None:
     assert told["AWS outage"]["moves"] == 0
     assert told["forced failover"]["rule"] == "R020"
     assert [told[name]["term"] for name in ("planned stop", "power loss")] == [2, 3]
+    forced = [line for line in done.stdout.partition("forced failover:")[2].splitlines() if line]
+    # The address moves at once, and a client is answered when the service runs there.
+    answered = [seconds(line) for line in forced if re.search("answered by n[12]$", line)]
+    assert answered
+    assert min(answered) >= told["forced failover"]["started_seconds"] - 0.01
+    assert in_order(done.stdout) > len(scenes)
+
+
+LINE = re.compile(r"  +([+-][0-9.]+) s  (\w+)")
+
+
+def seconds(line: str) -> float:
+    found = LINE.match(line)
+    assert found, line
+    return float(found[1])
+
+
+def in_order(output: str) -> int:
+    """Asserts that the lines after each fault are sorted by time; gives how many there are."""
+    faults = re.split(r"\n(?=\S)|\n(?=  +\S+ s  fault)", output)
+    times = [[float(found) for found, _ in LINE.findall(part)] for part in faults]
+    assert all(part == sorted(part) for part in times), times
+    return sum(map(len, times))
+
+
+@pytest.mark.parametrize("option", ["--port", "--aws-port"])
+def test_a_busy_port_is_said_in_one_line(option: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "lab", "demo", "--serve", option, port],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"python -m lab demo: port {port} of 127.0.0.1 is in use already; choose another one\n"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -108,7 +109,7 @@ def test_the_button_asks_moves_the_address_and_says_so(demo: str, browser: Chrom
     press(browser, f"Fail over to {other}")
     eventually(lambda: f"from {holder} to {other} now?" in text(browser))
     keep(browser, "question")
-    browser.find_element(By.LINK_TEXT, "No").click()
+    press(browser, "No")
     eventually(lambda: f"{holder} holds 203.0.113." in text(browser))
 
     press(browser, f"Fail over to {other}")
@@ -116,7 +117,7 @@ def test_the_button_asks_moves_the_address_and_says_so(demo: str, browser: Chrom
     eventually(lambda: f"is on {other} under term 2" in text(browser))
     assert '"outcome": "moved"' in text(browser)
     keep(browser, "answer")
-    browser.find_element(By.LINK_TEXT, "Back").click()
+    press(browser, "Back")
     eventually(lambda: f"{other} holds 203.0.113." in text(browser))
     # Pacemaker follows, the order ends, and the way back is open.
     eventually(lambda: "A failover would work now" in text(browser))
@@ -135,6 +136,37 @@ def test_it_can_be_read_on_a_telephone_and_in_the_dark(demo: str, browser: Chrom
             keep(browser, f"{name}-{theme}")
     shade = "return getComputedStyle(document.querySelector('.eip')).backgroundColor"
     assert browser.execute_script(shade) == "rgb(15, 27, 42)"
+
+
+def test_the_question_and_the_answer_stay_dark_and_can_be_pressed_with_a_thumb(
+    demo: str, browser: Chrome
+) -> None:
+    shade = "return getComputedStyle(document.body).backgroundColor"
+    browser.set_window_size(*PHONE)
+    browser.get(f"{demo}?theme=dark")
+    holder = eventually(lambda: re.search(r"(n[12]) holds 203\.0\.113\.", text(browser)))[1]
+    other = {"n1": "n2", "n2": "n1"}[holder]
+    press(browser, f"Switch over to {other}")
+    eventually(lambda: f"over from {holder} to {other}?" in text(browser))
+    assert browser.execute_script(shade) == "rgb(15, 27, 42)"
+    no, yes = browser.find_elements(By.TAG_NAME, "button")
+    assert (no.text, yes.text) == ("No", "Yes")
+    assert no.size == yes.size
+    assert no.size["height"] >= 40
+    assert fits(browser)
+    keep(browser, "question-phone-dark")
+    yes.click()
+    # A planned move: Pacemaker moves the service, and the address follows.
+    eventually(lambda: "Pacemaker on" in text(browser))
+    assert browser.execute_script(shade) == "rgb(15, 27, 42)"
+    keep(browser, "answer-phone-dark")
+    press(browser, "Back")
+    eventually(lambda: f"{other} holds 203.0.113." in text(browser))
+    eventually(lambda: "address is in place" in text(browser))
+    assert browser.execute_script(shade) == "rgb(15, 27, 42)"
+    heights = "return [...document.querySelectorAll('.eip .id')].map(e => e.clientHeight)"
+    assert max(browser.execute_script(heights)) < 30, "an instance id is on one line"
+    keep(browser, "phone-dark-moved")
 
 
 def test_hostile_text_of_a_node_is_text_in_the_browser(browser: Chrome, tmp_path: Path) -> None:

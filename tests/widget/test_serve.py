@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -64,6 +65,25 @@ def test_asks_first_and_then_calls_and_shows_the_answer(server: WidgetServer) ->
     assert "none of its nodes has reported" in page
 
 
+def test_every_page_has_the_theme_of_the_page_before(server: WidgetServer) -> None:
+    dark, light = "background:#0f1b2a", "background:#fff"
+    hidden = '<input type="hidden" name="theme" value="dark">'
+    fields = {**order(server), "token": server.token}
+    assert dark in ask(server, "/?theme=dark")[1]
+    for path in ("/confirm", "/call"):
+        page = ask(server, path, theme="dark", **fields)[1]
+        assert dark in page
+        assert hidden in page
+        page = ask(server, path, theme="light", **fields)[1]
+        assert light in page
+        assert hidden not in page
+
+
+def test_no_is_a_button_and_comes_before_yes() -> None:
+    page = question(Action("arn:x", "{}", "Sure?"), "the-token", dark=False)
+    assert re.findall("<button>([^<]*)</button>", page) == ["No", "Yes"]
+
+
 @pytest.mark.parametrize("token", ["", "wrong"])
 def test_calls_nothing_without_the_pages_own_token(server: WidgetServer, token: str) -> None:
     invoked = len(server.aws.functions.invocations)
@@ -88,4 +108,4 @@ def test_a_button_and_its_action_become_one_form_that_carries_both() -> None:
     assert "<button>Go &lt;</button></form><p>c</p>" in page
     assert 'name="payload" value="{&quot;a&quot;: &#x27;1&#x27;}"' in page
     assert "cwdb-action" not in page
-    assert "Sure?" in question(Action("arn:x", "{}", "Sure?"), "the-token")
+    assert "Sure?" in question(Action("arn:x", "{}", "Sure?"), "the-token", dark=False)

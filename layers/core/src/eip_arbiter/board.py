@@ -116,6 +116,7 @@ def _address(case: Case, word: Ec2Word | None) -> AddressView:
 
 
 def _state(case: Case) -> tuple[Tone, str]:
+    """How the address is: the first of these that is so."""
     address, holder, running = case.address, case.holder, _nodes_where(case, "started")
     if address.refusal:
         return "bad", "split-brain: another node's claim is refused"
@@ -124,26 +125,29 @@ def _state(case: Case) -> tuple[Tone, str]:
     if address.phase is Phase.MOVING:
         stuck = case.now_ms >= address.deadline_ms
         return ("bad", "its move is stuck") if stuck else ("warn", "is being moved")
-    if holder is None:
-        return "bad", "is with nobody"
+    return ("bad", "is with nobody") if holder is None else _held(case, holder, running)
+
+
+def _held(case: Case, holder: Node, running: list[str]) -> tuple[Tone, str]:
+    """How the address is at its holder, beside the one node that runs its resource, if any."""
+    resource = case.address.resource
     if not case.is_fresh(holder):
         return "bad", f"{holder.name} is silent"
     if running and running != [holder.name]:
-        apart = f"{running[0]} runs {address.resource}, {holder.name} has the address"
-        return ("warn", f"{apart}: Pacemaker is to follow") if address.order else ("bad", apart)
+        apart = f"{running[0]} runs {resource}, {holder.name} has the address"
+        follows = case.address.order is not None
+        return ("warn", f"{apart}: Pacemaker is to follow") if follows else ("bad", apart)
     if not case.claims(holder):
         return "warn", f"{holder.name} does not run it"
-    if not running:
-        return "warn", f"{holder.name} is starting {address.resource}"
-    return "good", "address is in place"
+    return ("good", "address is in place") if running else ("warn", f"{holder.name} is starting it")
 
 
 def _ready(case: Case, word: Ec2Word | None) -> Statement:
     """Whether a failover would work; only what EC2 alone can tell is as old as its last look."""
-    drift, refusals = (), dict[str, str]()
+    drift, refusals = list[str](), dict[str, str]()
     if word and word.at_ms >= case.address.changed_at_ms:
         seen = f"(seen at EC2 {ago(case.now_ms - word.at_ms)})"
-        drift = tuple(f"{what} {seen}" for what in word.drift)
+        drift = [f"{what} {seen}" for what in word.drift]
         refusals = {node: f"{what} {seen}" for node, what in word.refusals.items()}
     found = (*drift, *readiness.problems(case, refusals))
     if len(_nodes_where(case, "started")) > 1:
