@@ -105,9 +105,10 @@ def widget(markup: str, token: str, *, dark: bool) -> str:
 def question(action: Action, token: str, *, dark: bool) -> str:
     """Asks before a call, as the console does; what changes nothing comes first."""
     yes = form("/call", "Yes", token, action, dark=dark)
-    ask = html.escape(action.confirmation or "Call the function?")
+    ask, mark, more = (action.confirmation or "Call the function?").partition("?")
+    asked = f"<h2>{html.escape(ask + mark)}</h2><p>{html.escape(more)}</p>"
     choice = f'<div class="choice">{_back("No", dark=dark)}{yes}</div>'
-    return _frame(f"<h2>{ask}</h2>{choice}", dark=dark)
+    return _frame(asked + choice, dark=dark)
 
 
 def answer(result: Any, *, dark: bool) -> str:

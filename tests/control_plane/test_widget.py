@@ -72,12 +72,15 @@ def test_a_switchover_is_offered_where_pacemaker_sees_the_holder(
     cluster: Cluster, local: Local, board: Board
 ) -> None:
     local.settle_on_n1(cluster)
+    local.hear(cluster.runs("n1"))
     local.hear(cluster.stands_by("n2"))
     assert "Switch over to n2" in board.show({"cluster": cluster.id})
     local.hear(cluster.stands_by("n2", lost=("n1",)))
     page = board.show({"cluster": cluster.id})
     assert "Switch over to n2" not in page
     assert "Fail over to n2" in page
+    local.hear(cluster.stands_by("n2", state="started"))
+    assert "Switch over to n2" not in board.show({"cluster": cluster.id}), "it runs there already"
 
 
 def test_text_from_a_node_is_shown_and_never_obeyed(cluster: Cluster) -> None:

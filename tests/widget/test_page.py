@@ -151,7 +151,7 @@ def test_a_button_asks_first_and_calls_operate_with_one_order() -> None:
     assert action["endpoint"] == ARN
     assert str(action["confirmation"]).startswith("Move 203.0.113.10 (eip) from n1 to n2 now?")
     assert "the service follows some seconds later" in str(action["confirmation"])
-    assert "For planned work use `switchover`" in str(action["confirmation"])
+    assert "For planned work use the verb switchover" in str(action["confirmation"])
     request = json.loads(read.texts[read.texts.index("Fail over to n2") + 1])
     assert request == {
         "verb": "failover",

@@ -59,7 +59,7 @@ def test_asks_first_and_then_calls_and_shows_the_answer(server: WidgetServer) ->
     fields = {**order(server), "confirmation": "Really <b>?", "token": server.token}
     status, page = ask(server, "/confirm", **fields)
     assert status == 200
-    assert "Really &lt;b&gt;?" in page
+    assert "<h2>Really &lt;b&gt;?</h2>" in page
     status, page = ask(server, "/call", **fields)
     assert status == 200
     assert "none of its nodes has reported" in page

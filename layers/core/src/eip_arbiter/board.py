@@ -35,7 +35,7 @@ DESCRIPTION = """\
 Who holds each Elastic IP, whether a failover would work now, and what happened last and why.
 
 Parameters: `cluster`, to show one cluster only. A viewer needs `lambda:InvokeFunction` on this
-function, and on the operate function for the failover button.
+function, and on the operate function for the buttons.
 """
 
 
@@ -157,7 +157,7 @@ def _ready(case: Case, word: Ec2Word | None) -> Statement:
         return Statement("bad", "A failover would not work now", found)
     brake = case.holder is not None and readiness.brake_is_on(case)
     if brake:
-        found = (*found, "the flap brake is on (`acknowledge` takes it off)")
+        found = (*found, "the flap brake is on (the verb acknowledge takes it off)")
     if readiness.holds(case):
         return Statement("warn", "No automatic failover now; an order still works", found)
     if brake:
@@ -170,8 +170,10 @@ def _ready(case: Case, word: Ec2Word | None) -> Statement:
 def _can_switch_over(case: Case, node: Node) -> bool:
     """Whether Pacemaker there could be asked to move the resource; operate has the last word."""
     holder, report = case.holder, node.report
+    if holder is None or report is None or _nodes_where(case, "started") != [holder.name]:
+        return False
     calm = case.address.phase is Phase.SETTLED and case.address.order is None
-    return bool(calm and holder and report and holder.name in report.members)
+    return calm and holder.name in report.members
 
 
 def _nodes_where(case: Case, state: str) -> list[str]:

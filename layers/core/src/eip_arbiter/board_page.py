@@ -148,7 +148,7 @@ def _banner(until_ms: int, now_ms: int) -> Element:
     """The end of the pause; one on another day has its date."""
     same_day = _clock(until_ms, "%Y-%m-%d") == _clock(now_ms, "%Y-%m-%d")
     until = _clock(until_ms, "%H:%M UTC" if same_day else "%Y-%m-%d %H:%M UTC")
-    text = f"paused until {until}: nothing moves but by order; `resume` ends it"
+    text = f"paused until {until}: nothing moves but by order; the verb resume ends it"
     return element("div", text, class_="banner warn")
 
 
@@ -201,7 +201,7 @@ def _orders(cluster_id: str, address: AddressView, target: TargetView, now_ms: i
     ask_failover = (
         f"Move {it} from {address.holder} to {name} now? The address moves at once and connections "
         f"to it break; the service follows some seconds later, when Pacemaker has started it on "
-        f"{name}. For planned work use `switchover`, which moves the service first."
+        f"{name}. For planned work use the verb switchover, which moves the service first."
     )
     offers: list[Offer] = [(f"Fail over to {name}", failover, ask_failover)]
     if target.follows:
