@@ -14,7 +14,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 from eip_agent import aws
-from eip_agent.aws import Table, sign
+from eip_agent.aws import Clock, Table, sign
 from eip_agent.channel import Channel, ExchangeError
 from eip_agent.metadata import Credentials, Keyring, MetadataService
 from eip_agent.settings import Settings
@@ -130,3 +130,13 @@ def test_credentials_are_renewed_ahead_and_kept_while_they_cannot_be(node: FakeN
     node.region.metadata_up = True
     keyring.refresh()
     assert keyring.current().access_key == "AK"
+
+
+def test_the_clock_is_awss_once_it_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    assert abs(clock.now_ms() - time.time() * 1000) < 2_000
+    monkeypatch.setattr("eip_agent.aws.time.time", lambda: 0.0)
+    clock.heard("Sun, 22 Nov 2026 13:00:00 GMT")
+    assert 0 <= clock.now_ms() - 1_795_352_400_000 < 2_000
+    clock.heard("no date")
+    assert 0 <= clock.now_ms() - 1_795_352_400_000 < 2_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -321,6 +322,27 @@ def test_nonsense_on_the_socket_is_answered_and_changes_nothing(
     node.start()
     assert ask(node, text)["outcome"] == "error"
     assert node.status()["words"] == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"[" * 4000 + b"\n", b'{"op":"start","resource":"eip","timeout_ms":' + b"9" * 400 + b"}\n"],
+)
+def test_what_cannot_be_answered_is_an_error_and_ends_nothing(node: FakeNode, text: bytes) -> None:
+    node.start()
+    assert ask(node, text)["outcome"] == "error"
+    assert node.status()["outcome"] == "ok"
+
+
+def test_a_loss_is_told_though_nothing_can_be_written(node: FakeNode) -> None:
+    started(node)
+    shutil.rmtree(node.folder / "state")
+    (node.folder / "state").touch()
+    node.region.grants = False
+    node.region.grant(PEER)
+    wait_until(lambda: node.act("monitor").returncode == 7, "the monitor says that it is lost")
+    assert "Refused starts could not be kept on disk" in node.log()
+    assert node.status()["refused_starts"] == ["eip"]
 
 
 def test_strangers_are_not_answered() -> None:

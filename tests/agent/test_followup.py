@@ -56,6 +56,21 @@ def test_a_refused_start_is_forgotten_once_the_cluster_has_been_whole_for_a_whil
     assert clean_up.resources == []
 
 
+def test_what_is_owed_outlives_a_full_disk_and_is_kept_once_there_is_room(tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = tmp_path / "not there"
+    path = str(folder / "debts")
+    clean_up = CleanUp(path, Pacemaker().run, lambda text, **_: said.append(text), 0.0)
+    clean_up.note("eip", 10.0)
+    clean_up.save()
+    clean_up.save()
+    assert clean_up.resources == ["eip"]
+    assert said == ["Refused starts could not be kept on disk"]
+    folder.mkdir()
+    clean_up.step(at(11.0))
+    assert CleanUp(path, Pacemaker().run, quiet, 0.0).resources == ["eip"]
+
+
 def test_nothing_is_cleaned_up_while_the_resource_starts_or_runs(tmp_path: Path) -> None:
     pacemaker = Pacemaker()
     clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
@@ -70,7 +85,9 @@ def test_refused_starts_are_remembered_across_restarts_and_tried_ever_more_rarel
 ) -> None:
     pacemaker = Pacemaker()
     path = str(tmp_path / "debts")
-    CleanUp(path, pacemaker.run, quiet, 0.0).note("eip", 0.0)
+    before = CleanUp(path, pacemaker.run, quiet, 0.0)
+    before.note("eip", 0.0)
+    before.save()
     clean_up = CleanUp(path, pacemaker.run, quiet, 0.0)
     assert clean_up.resources == ["eip"]
     pacemaker.trouble = "exit status 1"
@@ -165,6 +182,27 @@ def test_an_order_moves_the_outermost_resource_once_and_clears_when_it_is_here()
     orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
     assert pacemaker.asked[2:] == ["--clear --resource group"]
     assert orders.progress.state == "done"
+
+
+def test_two_orders_at_once_are_followed_each_by_itself() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    both = ordered()
+    assert both.status is not None
+    eip = both.status.addresses["eip"]
+    vip = dataclasses.replace(eip, resource="vip", order_id="o-2")
+    two = dataclasses.replace(both.status, addresses={"eip": eip, "vip": vip})
+    roles = {"eip": "stopped", "vip": "stopped"}
+    view = with_view(roles=roles)
+    for _ in range(20):
+        orders.step(dataclasses.replace(both, status=two, pacemaker=view), 1_000)
+    assert [line.split()[:3] for line in pacemaker.asked] == [
+        [what, "--resource", name] for name in ("eip", "vip") for what in ("--cleanup", "--move")
+    ]
+    started = {name: Word("started", 99.0) for name in ("eip", "vip")}
+    for _ in range(5):
+        orders.step(dataclasses.replace(both, status=two, words=started), 1_000)
+    assert pacemaker.asked[4:] == ["--clear --resource eip", "--clear --resource vip"]
 
 
 def test_an_order_that_pacemaker_forgot_at_a_join_is_asked_for_again() -> None:

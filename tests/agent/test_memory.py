@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from eip_agent.memory import Words, next_incarnation
+from eip_agent.memory import Words, next_incarnation, replace_file
 from eip_agent.view import Word
 
 if TYPE_CHECKING:
@@ -14,11 +15,47 @@ if TYPE_CHECKING:
 
 
 def test_the_incarnation_grows_with_each_start(tmp_path: Path) -> None:
-    (tmp_path / "incarnation").write_text("41")
+    far = int(time.time()) + 1_000
+    (tmp_path / "incarnation").write_text(str(far))
     warnings: list[str] = []
-    assert next_incarnation(str(tmp_path), warnings.append) == 42
-    assert next_incarnation(str(tmp_path), warnings.append) == 43
+    assert next_incarnation(str(tmp_path), warnings.append) == far + 1
+    assert next_incarnation(str(tmp_path), warnings.append) == far + 2
     assert not warnings
+
+
+def test_a_counter_from_a_restored_disk_does_not_take_it_back(tmp_path: Path) -> None:
+    earlier = int(time.time()) - 86_400
+    (tmp_path / "incarnation").write_text(str(earlier))
+    warnings: list[str] = []
+    assert next_incarnation(str(tmp_path), warnings.append) >= earlier + 86_400
+    assert not warnings
+
+
+def test_a_counter_that_cannot_be_written_is_the_clock(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    epoch = int(time.time())
+    assert epoch <= next_incarnation(str(tmp_path / "absent"), warnings.append) < epoch + 100
+    (said,) = warnings
+    assert "cannot be written" in said
+
+
+def test_a_file_is_replaced_from_many_threads_at_once(tmp_path: Path) -> None:
+    path, failed = str(tmp_path / "x"), []
+
+    def replace(number: int) -> None:
+        try:
+            for _ in range(100):
+                replace_file(path, str(number))
+        except OSError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=replace, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert [each.name for each in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_damaged_or_lost_counter_never_goes_back(tmp_path: Path) -> None:

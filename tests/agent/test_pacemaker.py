@@ -196,3 +196,17 @@ def test_cfgtool_tells_who_is_reachable() -> None:
 def test_the_command_tells_links_as_the_library_does(name: str, links: object) -> None:
     path = SAMPLES / f"{name}.cfgtool.txt"
     assert CommandLinks(["sh", "-c", f"cat {path}", "-"]).read([2]) == links
+
+
+def test_nodes_without_corosync_are_nobodys_peers() -> None:
+    guests = "".join(
+        f'<node name="{name}" id="{name}" online="true" type="remote"/>'
+        for name in ("httpd-bundle-0", "_worker")
+    )
+    text = f"""<pacemaker-result><summary><current_dc name="n1" with_quorum="true"/></summary>
+        <nodes>{guests}<node name="n1" id="1" online="true" type="member"/>
+        <node name="n2" id="2" online="true" type="member"/></nodes>
+        <status code="0"/></pacemaker-result>"""
+    view = parse_crm_mon(text, "n1", ("eip",))
+    assert view.members == ("n1", "n2")
+    assert set(view.node_ids) == {"n1", "n2"}

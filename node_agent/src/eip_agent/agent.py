@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable
 
 from eip_contract.envelope import source_for
 
-from eip_agent.aws import Events, Table
+from eip_agent.aws import Clock, Events, Table
 from eip_agent.board import Board
 from eip_agent.channel import ExchangeError
 from eip_agent.corosync import CommandLinks, LibraryLinks
@@ -85,7 +85,8 @@ class Agent:
             orders=self._orders,
             say=say,
         )
-        table = Table(settings, keyring)
+        self._clock = Clock()
+        table = Table(settings, keyring, self._clock)
         sources = (table, metadata, keyring, _links(settings, say))
         self._watchers = Watchers(self._board, settings, sources, say)
         operations = Operations(
@@ -96,8 +97,9 @@ class Agent:
             clean_up=self._clean_up,
             health=self._health,
             say=say,
+            now_ms=self._clock.now_ms,
         )
-        self._server = LocalServer(settings.socket, operations.handle)
+        self._server = LocalServer(settings.socket, operations.handle, say)
 
     def start(self) -> None:
         """Looks once, so that the first report is a true one, then starts all threads."""
@@ -130,7 +132,7 @@ class Agent:
         s = self._board.sight()
         self._clean_up.step(s)
         self._losses.step(s)
-        if self._orders.step(s, int(time.time() * 1000)):
+        if self._orders.step(s, self._clock.now_ms()):
             self._board.know()
         return _FOLLOW_UP_SECONDS
 

@@ -11,6 +11,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from eip_contract.report import DETAIL_TYPE, NodeReport
@@ -37,14 +38,44 @@ def service_url(service: str, settings: Settings) -> str:
     return settings.endpoint_url or f"https://{service}.{settings.region}.{suffix}"
 
 
+class Clock:
+    """AWS's time, by the dates of its answers; this machine's own until there is one.
+
+    Orders end by AWS's time, and a signature is taken from a machine that is minutes off.
+    """
+
+    def __init__(self) -> None:
+        self._epoch_at_0: float | None = None
+
+    def heard(self, date: str) -> None:
+        """Takes an answer's `Date` in; one that cannot be read changes nothing."""
+        try:
+            self._epoch_at_0 = parsedate_to_datetime(date).timestamp() - time.monotonic()
+        except (TypeError, ValueError, IndexError):
+            return
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, to a second."""
+        if self._epoch_at_0 is None:
+            return int(time.time() * 1000)
+        return int((self._epoch_at_0 + time.monotonic()) * 1000)
+
+
 class Endpoint:
     """One AWS service in one region, spoken to in AWS's JSON protocol; for one thread."""
 
-    def __init__(self, service: str, version: str, settings: Settings, keyring: Keyring) -> None:
+    def __init__(
+        self,
+        service: str,
+        version: str,
+        settings: Settings,
+        keyring: Keyring,
+        clock: Clock | None = None,
+    ) -> None:
         url = service_url(service, settings)
         self._channel = Channel(url, settings.connect_seconds, settings.read_seconds)
         self._service, self._version, self._region = service, version, settings.region
-        self._keyring = keyring
+        self._keyring, self._clock = keyring, clock
 
     def call(self, target: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """The decoded answer.
@@ -66,6 +97,8 @@ class Endpoint:
         except ValueError:
             decoded = None
         if status == _OK and isinstance(decoded, dict):
+            if self._clock:
+                self._clock.heard(self._channel.server_date)
             return decoded
         raise _refusal(status, decoded if isinstance(decoded, dict) else {})
 
@@ -100,8 +133,8 @@ class Events:
 class Table:
     """Reads the cluster's state item."""
 
-    def __init__(self, settings: Settings, keyring: Keyring) -> None:
-        self._endpoint = Endpoint("dynamodb", "1.0", settings, keyring)
+    def __init__(self, settings: Settings, keyring: Keyring, clock: Clock | None = None) -> None:
+        self._endpoint = Endpoint("dynamodb", "1.0", settings, keyring, clock)
         self._table = settings.table
         self._key = {
             "pk": {"S": cluster_partition_key(settings.cluster_id)},

@@ -16,21 +16,29 @@ if TYPE_CHECKING:
     from eip_agent.memory import Words
 
 
+_SAY_AGAIN_SECONDS = 300.0
+
+
 class Outcome:
     """Whether calls of one kind succeed; says a sentence when that changes."""
 
     def __init__(self, what: str, say: Callable[..., None]) -> None:
         self._what, self._say = what, say
         self.trouble = ""
-        self._kind, self._since = "", 0.0
+        self._kind, self._since, self._said_at = "", 0.0, NEVER
 
     def failed(self, kind: str, message: str) -> None:
-        """Notes a failure; a new kind of failure is said, the same one is not repeated."""
+        """Notes a failure; the first is said, and another kind of it now and then.
+
+        The kinds of one outage may alternate for a day.
+        """
+        now = time.monotonic()
         if not self.trouble:
-            self._since = time.monotonic()
-        if kind != self._kind:
+            self._since = now
+        if not self.trouble or (kind != self._kind and now - self._said_at >= _SAY_AGAIN_SECONDS):
             self._say(f"{self._what} fails", reason=message)
-        self._kind, self.trouble = kind, message
+            self._kind, self._said_at = kind, now
+        self.trouble = message
 
     def succeeded(self) -> None:
         """Notes a success."""
@@ -58,7 +66,7 @@ class Board:
         self.status_wake = threading.Event()
         self.metadata_wake = threading.Event()
         self.cadence_seconds = 1.0
-        self.words = words
+        self.words, self._say = words, say
         self._sight = Sight(node_name, instance_id, now, words=words.load(now))
 
     def sight(self) -> Sight:
@@ -85,7 +93,11 @@ class Board:
         """Takes the resource agent's word on a resource, and remembers it on disk."""
         with self.changed:
             words = {**self._sight.words, resource: word}
-            self.words.save(words)
+            try:
+                self.words.save(words)
+            except OSError as error:
+                # What was said counts now; only a restart would not know of it.
+                self._say("The resource agent's word could not be kept", reason=error)
             absent = {name: row for name, row in self._sight.absent.items() if name != resource}
             self.know(words=words, absent=absent)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
@@ -63,6 +64,7 @@ class CleanUp:
         self._debts = {name: _Debt(now) for name in read_json(path)}
         self._tries: dict[str, int] = {}
         self._tried_at: dict[str, float] = {}
+        self._saving, self._unsaved, self._trouble = threading.Lock(), False, ""
 
     @property
     def resources(self) -> list[str]:
@@ -79,7 +81,7 @@ class CleanUp:
         first = resource not in self._tries
         next_try_at = now if first else now + min(_LONGEST_PAUSE_SECONDS, pause)
         self._debts[resource] = _Debt(now, next_try_at=next_try_at)
-        self._save()
+        self._unsaved = True
 
     def settled(self, resource: str) -> None:
         """Begins anew, since it was granted here; what Pacemaker still remembers is yet to go."""
@@ -98,7 +100,7 @@ class CleanUp:
         for resource, debt in list(self._debts.items()):
             if failure_is_gone(s, resource, debt.noted_at):
                 del self._debts[resource]
-                self._save()
+                self._unsaved = True
                 continue
             reason = clean_up_reason(s, resource)
             stopped = resource_state(s, resource) == "stopped"
@@ -109,6 +111,7 @@ class CleanUp:
                 debt.ready_since = s.now
             if s.now - debt.ready_since >= _STABLE_SECONDS and s.now >= debt.next_try_at:
                 self._clean_up(s, resource, debt, reason)
+        self.save()
 
     def _clean_up(self, s: Sight, resource: str, debt: _Debt, reason: str) -> None:
         tries = self._tries[resource] = self._tries.get(resource, 0) + 1
@@ -122,8 +125,24 @@ class CleanUp:
             debt.noted_at = s.now
             self._say("Pacemaker forgets the refused start", resource=resource, since=reason)
 
-    def _save(self) -> None:
-        replace_file(self._path, json.dumps(dict.fromkeys(self._debts, "start")))
+    def save(self) -> None:
+        """Writes what is owed to the disk, which may hang: never while the board is held.
+
+        A disk that is full is tried again with each step; what is owed is known meanwhile.
+        """
+        with self._saving:
+            if not self._unsaved:
+                return
+            self._unsaved = False
+            try:
+                replace_file(self._path, json.dumps(dict.fromkeys(list(self._debts), "start")))
+            except OSError as error:
+                self._unsaved = True
+                if not self._trouble:
+                    self._say("Refused starts could not be kept on disk", reason=error)
+                self._trouble = str(error)
+            else:
+                self._trouble = ""
 
 
 class Losses:
@@ -170,72 +189,91 @@ class Losses:
         self._say("Pacemaker is told that the address is lost", resource=resource, why=trouble)
 
 
+@dataclass
+class _Followed:
+    """An order to this node about one resource, and the constraint that was made for it."""
+
+    id: str
+    state: str = ""
+    moved_top: str = ""
+    asked_at: float = NEVER
+
+
 class Orders:
-    """Has Pacemaker follow an operator's order whose target is this node."""
+    """Has Pacemaker follow operators' orders whose target is this node, each resource by itself.
+
+    `progress` is what changed last: a report has room for one.
+    """
 
     def __init__(self, run: Run, say: Say) -> None:
         self._run, self._say = run, say
-        self._moved_top = ""
-        self._asked_at = NEVER
+        self._followed: dict[str, _Followed] = {}
         self.progress: OrderProgress | None = None
 
     def step(self, s: Sight, now_epoch_ms: int) -> bool:
-        """Does the next thing for an order to this node; tells whether its progress changed."""
+        """Does the next thing for each order to this node; tells whether the progress changed."""
         before = self.progress
-        ordered = [
-            address
+        ordered = {
+            address.resource: address
             for address in (() if s.status is None else s.status.addresses.values())
             if address.order_target == s.instance_id
             and address.order_until_ms > now_epoch_ms
             and NAME.match(address.order_id or "")
-        ]
-        for address in ordered:
+        }
+        for address in ordered.values():
             self._follow(s, address, address.order_id or "")
         starting = any(word.state == "starting" for word in s.words.values())
-        if not ordered and s.status is not None and not starting:
-            # Withdrawn or expired before Pacemaker followed: leave no ban of the other nodes.
-            self._clear()
+        if s.status is not None and not starting:
+            for resource, followed in self._followed.items():
+                if resource not in ordered:
+                    # Withdrawn or expired before Pacemaker followed: leave no ban of other nodes.
+                    self._clear(followed)
         return self.progress != before
 
     def _follow(self, s: Sight, address: AddressStatus, order_id: str) -> None:
         resource = address.resource
-        if self.progress is None or self.progress.id != order_id:
-            self._tell(order_id, "seen", "none", resource)
-        state = "" if self.progress is None else self.progress.state
+        followed = self._followed.get(resource)
+        if followed is None or followed.id != order_id:
+            moved_top = followed.moved_top if followed else ""
+            followed = self._followed[resource] = _Followed(order_id, moved_top=moved_top)
+            self._tell(followed, "seen", "none", resource)
+        state = followed.state
         if state in ("seen", "moving") and resource_state(s, resource) == "started":
-            self._tell(order_id, "done", self._clear() or "it is started here", resource)
-        elif state == "seen" or self._is_forgotten(s, resource, state):
+            self._tell(followed, "done", self._clear(followed) or "it is started here", resource)
+        elif state == "seen" or self._is_forgotten(s, resource, followed):
             if s.pacemaker.state != "online":
                 return
-            self._asked_at = s.now
-            self._moved_top = s.pacemaker.tops.get(resource, resource)
+            followed.asked_at = s.now
+            top = followed.moved_top = s.pacemaker.tops.get(resource, resource)
             # A failure that Pacemaker remembers of this node would beat the operator's word.
-            self._run(["--cleanup", "--resource", self._moved_top, "--node", s.node_name])
+            self._run(["--cleanup", "--resource", top, "--node", s.node_name])
             # Without --force an infinite stickiness would keep the resource where it is.
-            where = ["--resource", self._moved_top, "--node", s.node_name]
+            where = ["--resource", top, "--node", s.node_name]
             trouble = self._run(["--move", *where, "--lifetime", _LIFETIME, "--force"])
             state = "failed" if trouble else "moving"
-            self._tell(order_id, state, trouble or "Pacemaker was asked to move it", resource)
+            self._tell(followed, state, trouble or "Pacemaker was asked to move it", resource)
 
-    def _is_forgotten(self, s: Sight, resource: str, state: str) -> bool:
+    def _is_forgotten(self, s: Sight, resource: str, followed: _Followed) -> bool:
         """Whether Pacemaker has not followed for long, or no longer does, while the order stands.
 
         A join may have dropped its constraint, or have kept another copy than the one started here.
         """
-        waiting = state in ("moving", "done") and resource_state(s, resource) == "stopped"
-        return waiting and not lost_peers(s) and s.now - self._asked_at >= _ASK_AGAIN_SECONDS
+        stopped = resource_state(s, resource) == "stopped"
+        waiting = followed.state in ("moving", "done") and stopped
+        return waiting and not lost_peers(s) and s.now - followed.asked_at >= _ASK_AGAIN_SECONDS
 
-    def _clear(self) -> str:
+    def _clear(self, followed: _Followed) -> str:
         """Takes back the constraints of a move, which would keep other nodes from taking over."""
-        top, self._moved_top = self._moved_top, ""
+        top, followed.moved_top = followed.moved_top, ""
         return self._run(["--clear", "--resource", top]) if top else ""
 
-    def _tell(self, order_id: str, state: str, detail: str, resource: str) -> None:
+    def _tell(self, followed: _Followed, state: str, detail: str, resource: str) -> None:
         printable = "".join(c if " " <= c <= "~" else " " for c in detail)[:_DETAIL_CHARACTERS]
-        self.progress = OrderProgress(id=order_id, state=state, detail=printable or "none")
+        followed.state = state
+        self.progress = OrderProgress(id=followed.id, state=state, detail=printable or "none")
         self._say(
             "The operator's order goes on",
-            order=order_id,
+            order=followed.id,
             resource=resource,
             state=state,
             detail=printable,

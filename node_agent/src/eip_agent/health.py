@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Callable
 from urllib.parse import urlsplit
 
 from eip_agent.corosync import run
+from eip_agent.pacemaker import RC_DISCONNECTED
 
 if TYPE_CHECKING:
     from eip_agent.settings import Settings
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 ATTRIBUTE = "#health-eip-agent"
 GREEN, RED = "green", "red"
 _COMMAND_SECONDS = 5.0
-_SAY_AGAIN_SECONDS, _IDLE_SECONDS = 60.0, 3600.0
+_SAY_AGAIN_SECONDS, _ASK_AGAIN_SECONDS, _IDLE_SECONDS = 60.0, 5.0, 3600.0
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [23][0-9][0-9] ")
 _STATUS_LINE_BYTES = 13
 
@@ -69,8 +70,8 @@ class Health:
 
     def step(self) -> float:
         """Checks everything once; returns the seconds until the next time."""
-        if not self._begun:
-            self._begin()
+        if not self._begun and not self._begin():
+            return _ASK_AGAIN_SECONDS
         for name, check in self._checks.items():
             good = check(self._settings.health_timeout_seconds)
             if self._judged[name].take(good=good):
@@ -80,15 +81,21 @@ class Health:
         self._tell(RED if self.failing else GREEN)
         return self._settings.health_seconds
 
-    def _begin(self) -> None:
-        """Goes on from what Pacemaker remembers of an earlier agent here."""
+    def _begin(self) -> bool:
+        """Goes on from what Pacemaker remembers of an earlier agent here, once it answers.
+
+        A node that was red must not be called well for want of an answer.
+        """
+        known, answered = query([*self._command, "--query"], _COMMAND_SECONDS)
+        if not answered:
+            return False
         self._begun = True
-        known = run([*self._command, "--query"], _COMMAND_SECONDS)
         red = f'value="{RED}"' in known
         needed = self._settings.health_failures, self._settings.health_successes
         self._judged = {name: Judged(*needed, red=red) for name in self._checks}
         if not self._checks and (red or f'value="{GREEN}"' in known):
             run([*self._command, "--delete"], _COMMAND_SECONDS)
+        return True
 
     def _tell(self, value: str) -> None:
         """Sets the attribute; again now and then, as a Pacemaker that restarts forgets it."""
@@ -154,6 +161,22 @@ def answers(host: str, port: int, request: bytes, seconds: float) -> bool:
     except OSError:
         return False
     return _STATUS_LINE.match(answer) is not None
+
+
+def query(command: Sequence[str], seconds: float) -> tuple[str, bool]:
+    """What `attrd_updater` prints, and whether Pacemaker was there to be asked."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "", False
+    return done.stdout.decode("utf-8", "replace"), done.returncode != RC_DISCONNECTED
 
 
 def succeeds(command: Sequence[str], seconds: float) -> bool:

@@ -6,8 +6,10 @@ in a folder that a reboot empties, as what it tells does not survive a reboot ei
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 import time
 from typing import Any, Callable
 
@@ -19,8 +21,9 @@ from eip_agent.view import Word
 def next_incarnation(state_dir: str, warn: Callable[[str], None]) -> int:
     """Counts this start, on disk before it returns.
 
-    A lost or damaged counter goes on from the seconds since the epoch, which no counter of starts
-    can have passed, so that it never goes back.
+    Never less than the seconds since the epoch, which no counter of starts can have passed: so it
+    does not go back with a lost or damaged counter, one on a disk that was restored, or one that
+    cannot be written.
     """
     path = os.path.join(state_dir, "incarnation")
     try:
@@ -33,18 +36,27 @@ def next_incarnation(state_dir: str, warn: Callable[[str], None]) -> int:
     if not 0 < last < MAX_COUNTER:
         last = int(time.time())
         warn(f"{path} is damaged: the incarnation goes on from the clock, {last}")
-    count = last + 1
-    replace_file(path, str(count))
+    count = max(last + 1, int(time.time()))
+    try:
+        replace_file(path, str(count))
+    except OSError as error:
+        warn(f"{path} cannot be written ({error.strerror}): the incarnation is the clock, {count}")
     return count
 
 
 def replace_file(path: str, text: str) -> None:
-    """Writes a whole file so that a crash leaves the old one or the new one."""
-    with open(f"{path}.new", "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(f"{path}.new", path)
+    """Writes a whole file so that a crash leaves the old one or the new one; from any thread."""
+    new = f"{path}.{threading.get_ident()}.new"
+    try:
+        with open(new, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        raise
 
 
 def read_json(path: str) -> dict[str, Any]:

@@ -26,6 +26,10 @@ _LOOK_AGAIN_SECONDS = 1.0
 _DEFAULT_START_SECONDS, _LONGEST_START_SECONDS = 18.0, 600.0
 
 
+def _wall_clock_ms() -> int:
+    return int(time.time() * 1000)
+
+
 class Operations:
     """Answers requests; each runs in a thread of its own."""
 
@@ -39,9 +43,10 @@ class Operations:
         clean_up: CleanUp,
         health: Health,
         say: Callable[..., None],
+        now_ms: Callable[[], int] = _wall_clock_ms,
     ) -> None:
         self._board, self._settings, self._say = board, settings, say
-        self._health = health
+        self._health, self._now_ms = health, now_ms
         self._reporter, self._publisher, self._clean_up = reporter, publisher, clean_up
 
     def handle(self, request: Mapping[str, Any], alive: Alive) -> Mapping[str, Any]:
@@ -86,6 +91,7 @@ class Operations:
                 self._board.set_word(resource, Word("stopped", now))
                 self._clean_up.note(resource, now, began)
             self._reporter.pulse()
+        self._clean_up.save()
         self._board.metadata_wake.set()
         self._say(
             "The start is granted" if granted else "The start is refused",
@@ -141,11 +147,12 @@ class Operations:
             self._say("The address is lost", resource=resource, reason=verdict.reason)
             self._board.set_word(resource, Word("stopped", time.monotonic()))
             self._clean_up.note(resource, time.monotonic())
+            self._clean_up.save()
         return dataclasses.asdict(verdict)
 
     def _judge(self, s: Sight, resource: str) -> Verdict:
         lag = self._settings.metadata_lag_seconds
-        return monitor_verdict(s, resource, int(time.time() * 1000), lag)
+        return monitor_verdict(s, resource, self._now_ms(), lag)
 
     def _judge_anew(self, resource: str) -> Verdict:
         """The verdict once the table was read again; what it said before does not count here.

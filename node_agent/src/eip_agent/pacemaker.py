@@ -11,6 +11,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from eip_contract.fields import NAME
+
 RC_DISCONNECTED = 102
 """`crm_mon`'s exit status and `<status code>` when no Pacemaker runs here."""
 
@@ -63,7 +65,12 @@ def parse_crm_mon(text: str, node_name: str, watched: Iterable[str]) -> Pacemake
     status = root.find("status")
     if status is not None and status.get("code") == str(RC_DISCONNECTED):
         return PacemakerView(state="offline")
-    nodes = {node.get("name", ""): node for node in root.iterfind("nodes/node")}
+    # Pacemaker Remote, guest and bundle nodes are nobody's peers: they have no Corosync.
+    nodes = {
+        node.get("name", ""): node
+        for node in root.iterfind("nodes/node")
+        if node.get("type", "member") == "member" and NAME.match(node.get("name", ""))
+    }
     if node_name not in nodes:
         return PacemakerView()
     dc = root.find("summary/current_dc")

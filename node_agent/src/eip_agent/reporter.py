@@ -6,7 +6,14 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING, Callable
 
-from eip_contract.report import MAX_NODES, NodeReport, Pacemaker, ResourceState, Suspect
+from eip_contract.report import (
+    MAX_NODES,
+    MAX_PUBLIC_IPS,
+    NodeReport,
+    Pacemaker,
+    ResourceState,
+    Suspect,
+)
 
 from eip_agent import view
 
@@ -125,7 +132,7 @@ class Reporter:
             },
             awaiting=pending,
             failing=s.pacemaker.failing,
-            public_ips=s.public_ips,
+            public_ips=_shown(s),
             order=self._orders.progress,
         )
         return dataclasses.replace(report, cause=view.cause(self.last, report))
@@ -136,3 +143,11 @@ class Reporter:
         if known is None or known[0] != value:
             known = self._since[key] = (value, now)
         return max(0, int((now - known[1]) * 1000))
+
+
+def _shown(s: Sight) -> tuple[str, ...] | None:
+    """This instance's public addresses, the cluster's own first: a report has room for some."""
+    if s.public_ips is None:
+        return None
+    ours = {a.public_ip for a in s.status.addresses.values()} if s.status else set()
+    return tuple(sorted(s.public_ips, key=lambda ip: ip not in ours)[:MAX_PUBLIC_IPS])

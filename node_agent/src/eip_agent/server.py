@@ -29,9 +29,9 @@ Handler = Callable[[Mapping[str, Any], Alive], Mapping[str, Any]]
 class LocalServer(threading.Thread):
     """Listens on a unix socket and answers each connection in a thread of its own."""
 
-    def __init__(self, path: str, handle: Handler) -> None:
+    def __init__(self, path: str, handle: Handler, say: Callable[..., None]) -> None:
         super().__init__(name="server", daemon=True)
-        self._reply_to = handle
+        self._reply_to, self._say = handle, say
         self._slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         self._uids, self._gids = _allowed()
         if os.path.exists(path):
@@ -73,11 +73,16 @@ class LocalServer(threading.Thread):
             line += part
         try:
             request = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
             return {"outcome": "error", "reason": "the request is not one line of JSON"}
-        return self._reply_to(request, lambda: not _hung_up(connection))
+        try:
+            return self._reply_to(request, lambda: not _hung_up(connection))
+        except Exception as error:  # noqa: BLE001 - whoever asks gets an answer, whatever fails here
+            reason = f"{type(error).__name__}: {error}"[:200]
+            self._say("A request could not be answered", op=request.get("op"), reason=reason)
+            return {"outcome": "error", "reason": reason}
 
     def _may_ask(self, connection: socket.socket) -> bool:
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))

@@ -32,6 +32,7 @@ RESOURCE_STATES = ("unknown", "started", "starting", "stopped", "failed")
 ORDER_STATES = ("seen", "moving", "done", "failed")
 
 MAX_NODES = 16
+MAX_PUBLIC_IPS = 16
 MAX_RESOURCES = 8
 MAX_DURATION_MS = 10 * 365 * 86_400_000
 MIN_PROMISE_MS, MAX_PROMISE_MS = 100, 300_000
@@ -236,7 +237,7 @@ def _failing(p: Problems, value: Any) -> tuple[str, ...]:
 
 
 def _public_ips(p: Problems, value: Any) -> tuple[str, ...] | None:
-    return None if value is None else p.texts("public_ips", value, IPV4, MAX_NODES)
+    return None if value is None else p.texts("public_ips", value, IPV4, MAX_PUBLIC_IPS)
 
 
 def _order(p: Problems, value: Any) -> OrderProgress | None:
