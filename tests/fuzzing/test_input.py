@@ -82,6 +82,12 @@ class FakeEc2:
     def keep_clusters(self, _cluster_ids: frozenset[str]) -> None:
         raise AssertionError("an operator's question keeps nothing")
 
+    def troubles(self) -> dict[str, tuple[int, int]]:
+        return {}
+
+    def keep_troubles(self, _troubles: Any) -> None:
+        raise AssertionError("an operator's question keeps nothing")
+
     def keep_seen(self, _cluster_id: str, _seen: Seen) -> None:
         raise AssertionError("an operator's question keeps nothing")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from eip_contract import state_item as key
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 WATCH_SORT_KEY = "watch"
 _CLUSTERS = {"pk": "watch", "sk": "clusters"}
+_TROUBLES = {"pk": "watch", "sk": "troubles"}
 
 
 class DynamoDbMemory:
@@ -29,6 +31,16 @@ class DynamoDbMemory:
     def keep_clusters(self, cluster_ids: frozenset[str]) -> None:
         """One PutItem; made only when there is a new cluster."""
         self._put({**_CLUSTERS, "ids": sorted(cluster_ids)})
+
+    def troubles(self) -> Mapping[str, tuple[int, int]]:
+        """One GetItem."""
+        found = self._get(_TROUBLES).get("counts", {})
+        return {cluster_id: (unready, silent) for cluster_id, (unready, silent) in found.items()}
+
+    def keep_troubles(self, troubles: Mapping[str, tuple[int, int]]) -> None:
+        """One PutItem; made only where clusters take turns, when something changed."""
+        counts = {cluster_id: list(pair) for cluster_id, pair in troubles.items()}
+        self._put({**_TROUBLES, "counts": counts})
 
     def seen(self, cluster_id: str) -> Seen:
         """One GetItem."""

@@ -16,8 +16,11 @@ from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
 from eip_arbiter.ports import Association
 
-CLUSTERS_PER_RUN = 150
-"""More take turns: a dry run is counted by EC2's request limit as the call itself is."""
+CLUSTERS_PER_RUN, RUN_MS = 150, 40_000
+"""So many clusters, and so much of the function's time; more take turns: a dry run is counted by
+EC2's request limit as the call itself is."""
+DRY_RUNS_PER_RUN = 300
+"""After so many, one standby that EC2 would take is enough to know."""
 MINUTE_MS = 60_000
 
 
@@ -63,6 +66,14 @@ class Memory(Protocol):
         """Remembers which clusters there are, even after their tags are gone."""
         ...
 
+    def troubles(self) -> Mapping[str, tuple[int, int]]:
+        """Of clusters that take turns: how many addresses were unready, and how many silent."""
+        ...
+
+    def keep_troubles(self, troubles: Mapping[str, tuple[int, int]]) -> None:
+        """Remembers these."""
+        ...
+
     def seen(self, cluster_id: str) -> Seen:
         """What the last look at the cluster found."""
         ...
@@ -84,6 +95,13 @@ class Preflight(Protocol):
         ...
 
 
+@dataclass
+class Budget:
+    """The dry runs of this run."""
+
+    spent: int = 0
+
+
 @dataclass(frozen=True)
 class Watch:
     """One run looks at every cluster, or at as many as one run may; `gauge` writes a metric."""
@@ -92,27 +110,67 @@ class Watch:
     preflight: Preflight
     memory: Memory
     gauge: Callable[[str, float], None]
+    budget: Budget = field(default_factory=Budget)
 
     def run(self) -> dict[str, int]:
-        """Carries on what no report carries on, and looks; returns how many it looked at."""
+        """Carries on what no report carries on, and looks; returns how many it looked at.
+
+        What fails at one cluster is raised once the others were looked at.
+        """
+        began = self.arbiter.clock()
         tagged = self.preflight.tagged()
         known = self.memory.clusters()
-        looked, unready = set[str](), 0
-        for cluster_id in _in_turn(known | tagged.keys(), self.arbiter.clock()):
-            snapshot = self.arbiter.store.read(cluster_id)
-            if snapshot is None:
-                continue  # another stack's cluster, or none of its nodes has reported yet
-            snapshot = self.arbiter.on_snapshot(snapshot)
-            unready += self._look(snapshot, tagged.get(cluster_id, {}))
-            looked.add(cluster_id)
+        every = known | tagged.keys()
+        found: dict[str, tuple[int, int]] = {}
+        failed: Exception | None = None
+        self.budget.spent = 0
+        for cluster_id in _in_turn(every, began):
+            if self.arbiter.clock() - began > RUN_MS:
+                break
+            try:
+                snapshot = self.arbiter.store.read(cluster_id)
+                if snapshot is None:
+                    continue  # another stack's cluster, or none of its nodes has reported yet
+                snapshot = self.arbiter.on_snapshot(snapshot)
+                found[cluster_id] = self._look(snapshot, tagged.get(cluster_id, {}))
+            except Exception as error:  # noqa: BLE001 - raised below
+                failed = error
+                self.arbiter.telemetry.failed(
+                    f"{cluster_id} could not be looked at: {type(error).__name__}: {error}",
+                    cluster=cluster_id,
+                )
         self.arbiter.announcer.send()
-        if not looked <= known:
-            self.memory.keep_clusters(known | looked)
+        if not found.keys() <= known:
+            self.memory.keep_clusters(known | found.keys())
+        unready = sum(count for count, _ in self._with_others(every, found).values())
         self.gauge("NotReady", unready)
-        return {"clusters": len(looked), "not_ready": unready}
+        if failed:
+            raise failed
+        return {"clusters": len(found), "not_ready": unready}
 
-    def _look(self, snapshot: Snapshot, tagged: Mapping[str, Association | None]) -> int:
-        """Tells what began at the cluster's addresses; returns how many are not ready."""
+    def _with_others(
+        self, every: frozenset[str], found: Mapping[str, tuple[int, int]]
+    ) -> Mapping[str, tuple[int, int]]:
+        """What was found, with what is known of those whose turn it was not.
+
+        Else an alarm that wants several bad minutes in a row would never go off.
+        """
+        if len(every) <= CLUSTERS_PER_RUN:
+            return found
+        before = self.memory.troubles()
+        others = {c: counts for c, counts in before.items() if c in every and c not in found}
+        for cluster_id, (_, silent) in others.items():
+            if silent:
+                self.arbiter.telemetry.count("HolderSilent", cluster_id, silent)
+        after = {**others, **{c: counts for c, counts in found.items() if any(counts)}}
+        if after != before:
+            self.memory.keep_troubles(after)
+        return after
+
+    def _look(
+        self, snapshot: Snapshot, tagged: Mapping[str, Association | None]
+    ) -> tuple[int, int]:
+        """Tells what began at the cluster's addresses; returns how many are unready and silent."""
         before = self.memory.seen(snapshot.cluster_id)
         silent, unready, ec2 = {}, {}, {}
         for resource, address in snapshot.addresses.items():
@@ -131,16 +189,20 @@ class Watch:
         seen = Seen(silent, unready, ec2)
         if seen != before:
             self.memory.keep_seen(snapshot.cluster_id, seen)
-        return len(unready)
+        return len(unready), len(silent)
 
     def _refusals(self, case: Case) -> dict[str, str]:
         """By instance id, why EC2 would refuse; asked of the standbys that are fit otherwise."""
+        budget = self.budget
         address, found = case.address, {}
         for node in readiness.standbys(case):
             if readiness.unfit(case, node):
                 continue
             private_ip = node.private_ips[address.private_ip_index]
             refusal = self.preflight.refusal(address.allocation_id, node.interface_id, private_ip)
+            budget.spent += 1
+            if not refusal and budget.spent >= DRY_RUNS_PER_RUN:
+                break
             if refusal:
                 found[node.instance_id] = f"EC2 would not associate it with {node.name}: {refusal}"
         return found
@@ -188,9 +250,9 @@ class Watch:
 
 def _in_turn(cluster_ids: frozenset[str], now_ms: int) -> list[str]:
     """The clusters of this minute: all of them, or those whose turn it is."""
-    turns = -(-len(cluster_ids) // CLUSTERS_PER_RUN) or 1
-    turn = now_ms // MINUTE_MS % turns
-    return sorted(cluster_ids)[turn::turns]
+    ordered = sorted(cluster_ids)
+    begin = now_ms // MINUTE_MS * CLUSTERS_PER_RUN % (len(ordered) or 1)
+    return [*ordered[begin:], *ordered[:begin]][:CLUSTERS_PER_RUN]
 
 
 def drift(case: Case, tagged: Mapping[str, Association | None]) -> tuple[str, ...]:
