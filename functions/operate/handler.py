@@ -9,20 +9,24 @@ import boto3
 from eip_arbiter.assembly import assemble, assemble_inspection
 from eip_arbiter.operations import operate
 from eip_arbiter.requests import RefusedError
-from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG, EVENTS_CONFIG
+from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG, EC2_LOOK_CONFIG, EVENTS_CONFIG
 from eip_arbiter.telemetry import PowertoolsTelemetry
 
 telemetry = PowertoolsTelemetry(os.environ.get("STACK_NAME", ""))
 dynamodb = boto3.client("dynamodb", config=DYNAMODB_CONFIG)
-ec2 = boto3.client("ec2", config=EC2_CONFIG)
 arbiter = assemble(
     os.environ,
     dynamodb=dynamodb,
-    ec2=ec2,
+    ec2=boto3.client("ec2", config=EC2_CONFIG),
     events=boto3.client("events", config=EVENTS_CONFIG),
     telemetry=telemetry,
 )
-inspection = assemble_inspection(os.environ, arbiter, dynamodb=dynamodb, ec2=ec2)
+inspection = assemble_inspection(
+    os.environ,
+    arbiter,
+    dynamodb=dynamodb,
+    ec2=boto3.client("ec2", config=EC2_LOOK_CONFIG),
+)
 
 
 def lambda_handler(event: Any, context: Any) -> dict[str, Any]:

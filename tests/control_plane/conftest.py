@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 from control_plane.harness import Cluster
-from control_plane.local import Local
+from control_plane.local import Local, client
 from control_plane.observed import Invocations
+from eip_arbiter.assembly import assemble_inspection
+from eip_arbiter.inspecting import Inspection
+from eip_arbiter.settings import EC2_LOOK_CONFIG
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.world import World
@@ -80,3 +83,10 @@ def new_cluster(
 @pytest.fixture
 def cluster(new_cluster: NewCluster) -> Cluster:
     return new_cluster()
+
+
+@pytest.fixture
+def inspection(aws: EmbeddedAws, local: Local) -> Inspection:
+    environment = aws.functions.get("Operate").spec.environment
+    looks = client(aws, "ec2", EC2_LOOK_CONFIG)
+    return assemble_inspection(environment, local.arbiter, dynamodb=local.dynamodb, ec2=looks)

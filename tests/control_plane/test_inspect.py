@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from control_plane.harness import Cluster
 from control_plane.local import Local
-from eip_arbiter.assembly import assemble_inspection
 from eip_arbiter.inspecting import Inspection, moment
 from eip_arbiter.requests import RefusedError
 from eip_arbiter.watching import Seen, Unready
 
 from lab.embedded.cloud import EmbeddedAws
-
-
-@pytest.fixture
-def inspection(aws: EmbeddedAws, local: Local) -> Inspection:
-    environment = aws.functions.get("Operate").spec.environment
-    return assemble_inspection(environment, local.arbiter, dynamodb=local.dynamodb, ec2=local.ec2)
 
 
 def test_a_moment_is_utc_to_the_millisecond() -> None:
@@ -138,127 +130,3 @@ class TestPlan:
         local.settle_on_n1(cluster)
         with pytest.raises(RefusedError, match=f"{cluster.id} has no node 'n9'"):
             inspection.plan({"cluster": cluster.id, "node": "n9"})
-
-
-class TestDoctor:
-    def ill(self, inspection: Inspection, cluster: Cluster) -> dict[str, str]:
-        """The checks that do not hold, by their names."""
-        answer = inspection.doctor({"cluster": cluster.id})
-        found = {c["check"]: c["sentence"] for c in answer["checks"] if not c["ok"]}
-        assert answer["outcome"] == ("ill" if found else "well")
-        assert all(sentence in answer["sentence"] for sentence in found.values())
-        return found
-
-    def test_finds_a_calm_cluster_well_and_says_so_of_each_part(
-        self, aws: EmbeddedAws, cluster: Cluster
-    ) -> None:
-        cluster.settle_on_n1()
-        cluster.say(cluster.runs("n1"))
-        cluster.say(cluster.stands_by("n2"))
-        since = aws.journal.now()
-        answer = cluster.operate("doctor")
-        assert answer["outcome"] == "well", answer
-        said = [check["sentence"] for check in answer["checks"]]
-        it = f"{cluster.public_ip} (eip)"
-        assert said[0] == f"{cluster.id} is not paused"
-        assert said[3:] == [
-            f"n1 holds {it} under term 1 and runs it",
-            f"EC2 has {it} where the state says",
-            f"nobody else claims {it}",
-            f"n2 could take {it} over: EC2 would associate it (dry run)",
-        ]
-        assert answer["sentence"] == f"{cluster.id} is well: all 7 checks hold"
-        assert cluster.moves(since) == []
-
-    @pytest.mark.parametrize(
-        ("report", "why"),
-        [
-            ({"failing": ("disk full",)}, "node: n2 is unhealthy (disk full)"),
-            ({"public_ips": None}, "node: n2 cannot read its metadata service"),
-            ({"lost": ("n1",)}, "node: n2 lost sight of n1"),
-            ({"state": "failed"}, "standby: n2 failed eip"),
-        ],
-    )
-    def test_says_what_is_wrong_with_a_node(
-        self, cluster: Cluster, inspection: Inspection, report: dict[str, Any], why: str
-    ) -> None:
-        local = cluster.local
-        local.settle_on_n1(cluster)
-        local.hear(cluster.runs("n1"))
-        local.hear(cluster.stands_by("n2", **report))
-        said = [f"{check}: {sentence}" for check, sentence in self.ill(inspection, cluster).items()]
-        assert any(sentence.startswith(why) for sentence in said), said
-
-    def test_says_that_a_node_is_silent_and_for_how_long(
-        self, cluster: Cluster, local: Local, inspection: Inspection
-    ) -> None:
-        local.settle_on_n1(cluster)
-        local.wait(60)
-        local.hear(cluster.runs("n1"))
-        ill = self.ill(inspection, cluster)
-        assert ill["node"].startswith("n2 last reported 60 s ago: is its agent up")
-        assert ill["standby"] == "n2 has not reported lately"
-
-    def test_says_that_ec2_would_refuse(
-        self, aws: EmbeddedAws, cluster: Cluster, local: Local, inspection: Inspection
-    ) -> None:
-        local.settle_on_n1(cluster)
-        local.hear(cluster.runs("n1"))
-        local.hear(cluster.stands_by("n2"))
-        aws.faults.set(
-            "error",
-            principal="local",
-            operation="AssociateAddress",
-            code="UnauthorizedOperation",
-            status=403,
-        )
-        it = f"{cluster.public_ip} (eip)"
-        assert self.ill(inspection, cluster) == {
-            "standby": f"EC2 would not associate {it} with n2: UnauthorizedOperation"
-        }
-
-    def test_says_that_ec2_has_the_address_elsewhere(
-        self, cluster: Cluster, local: Local, inspection: Inspection
-    ) -> None:
-        local.settle_on_n1(cluster)
-        local.hear(cluster.runs("n1"))
-        local.hear(cluster.stands_by("n2"))
-        cluster.world.associate("n2")
-        assert self.ill(inspection, cluster)["place"].endswith("not at n1 (drift)")
-
-    def test_says_a_split_brain_a_pause_and_a_holder_that_does_not_run_it(
-        self, cluster: Cluster, local: Local, inspection: Inspection
-    ) -> None:
-        local.settle_on_n1(cluster)
-        local.hear(cluster.claims("n2"))
-        local.hear(cluster.runs("n1", lost=("n2",)))
-        assert "is refused" in self.ill(inspection, cluster)["split-brain"]
-        local.operate({"verb": "pause", "cluster": cluster.id, "minutes": 1})
-        assert "`resume` ends it" in self.ill(inspection, cluster)["pause"]
-        local.hear(cluster.stands_by("n1"))
-        it = f"{cluster.public_ip} (eip)"
-        ill = self.ill(inspection, cluster)
-        assert ill["address"] == f"n1 holds {it} and does not claim it: stopped there"
-
-    def test_says_that_a_move_is_stuck(
-        self, aws: EmbeddedAws, cluster: Cluster, local: Local, inspection: Inspection
-    ) -> None:
-        local.settle_on_n1(cluster)
-        aws.faults.set("error", principal="local", operation="AssociateAddress", status=400)
-        local.hear(cluster.report("n1", cause="release"))
-        local.hear(cluster.claims("n2", lost=()))
-        assert "address" not in self.ill(inspection, cluster)
-        local.wait(local.arbiter.policy.move_ms / 1000)
-        assert "is stuck on its way under term 2" in self.ill(inspection, cluster)["address"]
-
-    def test_says_that_a_registered_node_never_reported(
-        self, cluster: Cluster, local: Local, inspection: Inspection
-    ) -> None:
-        local.settle_on_n1(cluster)
-        local.hear(cluster.runs("n1"))
-        n2 = cluster.snapshot.nodes[cluster.instance("n2")]
-        new = replace(n2, instance_id="i-0ccccccccccccccc3", report=None)
-        local.arbiter.store.register(cluster.id, new, ())
-        assert self.ill(inspection, cluster)["node"].startswith(
-            "i-0ccccccccccccccc3 has never reported"
-        )

@@ -97,7 +97,7 @@ class FakeEc2:
     def tagged(self) -> Mapping[str, Mapping[str, Association | None]]:
         return {cluster_id: {f"eipalloc-{cluster_id}": None} for cluster_id in OF_CLUSTER}
 
-    def refusal(self, _allocation_id: str, interface_id: str, _private_ip: str) -> str | None:
+    def dry_run(self, _allocation_id: str, interface_id: str, _private_ip: str) -> str | None:
         return "UnauthorizedOperation" if interface_id.endswith("2") else None
 
     def addresses(self, cluster_id: str) -> tuple[Address, ...]:

@@ -54,13 +54,16 @@ def assemble(
 def assemble_inspection(
     environment: Mapping[str, str], arbiter: Arbiter, *, dynamodb: DynamoDBClient, ec2: EC2Client
 ) -> Inspection:
-    """The verbs that only look, beside the arbiter that `assemble` made of the same environment."""
+    """The verbs that only look, beside the arbiter that `assemble` made of the same environment.
+
+    `ec2` has the short time-outs of `settings.EC2_LOOK_CONFIG`.
+    """
     table_name = read_settings(environment).table_name
     return Inspection(
         arbiter=arbiter,
         history=DynamoDbHistory(dynamodb, table_name),
         memory=DynamoDbMemory(dynamodb, table_name),
-        preflight=Ec2Preflight(ec2),
+        looks=Ec2Preflight(ec2),
     )
 
 

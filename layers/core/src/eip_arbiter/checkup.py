@@ -5,15 +5,68 @@ Each check says how it is, whether it holds or not, so that the answer can be re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from eip_arbiter import readiness
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
-from eip_arbiter.ports import Association
-from eip_arbiter.watching import Preflight, drift
+from eip_arbiter.ports import Association, MoveFailedError
+from eip_arbiter.watching import drift
+
+ASKING_MS = 4_000
+"""No call to EC2 begins later than this after the request came: with the longest one the answer is
+still there before the function's time is over."""
+
+
+class Looks(Protocol):
+    """What EC2 says without changing anything; both raise `MoveFailedError` without an answer."""
+
+    def tagged(self) -> Mapping[str, Mapping[str, Association | None]]:
+        """Where the tagged addresses are: by cluster id and allocation id, None for nowhere."""
+        ...
+
+    def dry_run(self, allocation_id: str, interface_id: str, private_ip: str) -> str | None:
+        """Why EC2 would refuse to associate the address there, or None."""
+        ...
+
+
+@dataclass
+class Asking:
+    """The questions to EC2 of one visit: the first that is not answered is the last one.
+
+    `trouble` says why not all was asked; what is returned from then on says nothing.
+    """
+
+    looks: Looks
+    clock: Callable[[], int]
+    until_ms: int
+    trouble: str | None = None
+
+    def places(self, cluster_id: str) -> Mapping[str, Association | None]:
+        """Where EC2 has the cluster's tagged addresses, by allocation id."""
+        try:
+            return self.looks.tagged().get(cluster_id, {}) if self._may_ask() else {}
+        except MoveFailedError as error:
+            self.trouble = f"EC2 does not answer: {error.code}"
+            return {}
+
+    def refusal(self, address: Address, node: Node) -> str | None:
+        """Why EC2 would refuse to associate the address with the node."""
+        private_ip = node.private_ips[address.private_ip_index]
+        try:
+            if self._may_ask():
+                return self.looks.dry_run(address.allocation_id, node.interface_id, private_ip)
+        except MoveFailedError as error:
+            self.trouble = f"EC2 does not answer: {error.code}"
+        return None
+
+    def _may_ask(self) -> bool:
+        if self.trouble is None and self.clock() > self.until_ms:
+            self.trouble = "EC2 answers so slowly that not everything could be asked"
+        return self.trouble is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +78,8 @@ class Check:
     sentence: str
 
 
-def checks(
-    snapshot: Snapshot,
-    policy: Policy,
-    now_ms: int,
-    places: Mapping[str, Association | None],
-    preflight: Preflight,
-) -> list[Check]:
-    """Every check of a cluster.
-
-    Args:
-        snapshot: the cluster.
-        policy: the times to obey.
-        now_ms: the arbiter's clock.
-        places: where EC2 has the cluster's tagged addresses, by allocation id.
-        preflight: asks EC2 about each standby.
-    """
+def checks(snapshot: Snapshot, policy: Policy, now_ms: int, asking: Asking) -> list[Check]:
+    """Every check of a cluster, at one instant of the arbiter's clock."""
     paused = now_ms < snapshot.paused_until_ms
     found = [
         Check(
@@ -51,11 +90,19 @@ def checks(
             else f"{snapshot.cluster_id} is not paused",
         )
     ]
-    found += [_node(snapshot, node, policy, now_ms) for node in snapshot.nodes.values()]
+    of_nodes = {n.instance_id: _node(snapshot, n, policy, now_ms) for n in snapshot.nodes.values()}
+    found += of_nodes.values()
+    places = asking.places(snapshot.cluster_id)
     for address in snapshot.addresses.values():
         case = Case(snapshot, address, policy, now_ms)
-        found += [_address(case), _place(case, places), _split_brain(address)]
-        found += [_standby(case, node, preflight) for node in readiness.standbys(case)]
+        found.append(_address(case))
+        if asking.trouble is None:
+            found.append(_place(case, places))
+        found += [_split_brain(address), *_readiness(case)]
+        for node in readiness.standbys(case):
+            found += _standby(case, node, of_nodes[node.instance_id], asking)
+    if asking.trouble:
+        found.append(Check("ec2", ok=False, sentence=asking.trouble))
     return found
 
 
@@ -69,7 +116,10 @@ def _node(snapshot: Snapshot, node: Node, policy: Policy, now_ms: int) -> Check:
     fresh = Case(snapshot, any_address, policy, now_ms).is_fresh(node)
     wrong = []
     if not fresh:
-        wrong.append(f"last reported {age_s} s ago: is its agent up, and can it reach AWS?")
+        wrong.append(
+            f"has not reported lately, {age_s} s ago at the last: "
+            "is its agent up, and can it reach AWS?"
+        )
     if report.pacemaker_state != "online":
         wrong.append(f"says that its Pacemaker is {report.pacemaker_state}")
     if report.failing:
@@ -116,18 +166,38 @@ def _split_brain(address: Address) -> Check:
     return Check("split-brain", ok=False, sentence=sentence)
 
 
-def _standby(case: Case, node: Node, preflight: Preflight) -> Check:
-    """Whether this node could take the address over, EC2's word included."""
-    address = case.address
+def _readiness(case: Case) -> list[Check]:
+    """What holds back a failover to whichever node, but what other checks say already."""
+    told_else = replace(
+        case,
+        snapshot=replace(case.snapshot, paused_until_ms=0),
+        address=replace(case.address, phase=Phase.SETTLED),
+    )
+    it = _it(case.address)
+    found = [
+        Check("readiness", ok=False, sentence=f"{it}: {obstacle}")
+        for obstacle in readiness.obstacles(told_else)
+    ]
+    calm = Check("readiness", ok=True, sentence=f"nothing holds a failover of {it} back")
+    return found or [calm]
+
+
+def _standby(case: Case, node: Node, of_node: Check, asking: Asking) -> list[Check]:
+    """Whether this node could take the address over, EC2's word included; none without its word."""
+    it = _it(case.address)
     wrong = readiness.unfit(case, node)
-    if wrong is None:
-        private_ip = node.private_ips[address.private_ip_index]
-        code = preflight.refusal(address.allocation_id, node.interface_id, private_ip)
-        wrong = code and f"EC2 would not associate {_it(address)} with {node.name}: {code}"
     if wrong:
-        return Check("standby", ok=False, sentence=wrong)
-    sentence = f"{node.name} could take {_it(address)} over: EC2 would associate it (dry run)"
-    return Check("standby", ok=True, sentence=sentence)
+        if not of_node.ok and wrong.removeprefix(node.name) in of_node.sentence:
+            wrong = f"{node.name} could not take {it} over"
+        return [Check("standby", ok=False, sentence=wrong)]
+    code = asking.refusal(case.address, node)
+    if asking.trouble:
+        return []
+    if code:
+        wrong = f"EC2 would not associate {it} with {node.name}: {code}"
+        return [Check("standby", ok=False, sentence=wrong)]
+    sentence = f"{node.name} could take {it} over: EC2 would associate it (dry run)"
+    return [Check("standby", ok=True, sentence=sentence)]
 
 
 def _it(address: Address) -> str:

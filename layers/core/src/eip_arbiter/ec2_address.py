@@ -107,16 +107,23 @@ class Ec2Inventory:
 
 
 class Ec2Preflight:
-    """Implements `watching.Preflight`. EC2's errors about a description are raised as they are."""
+    """Implements `watching.Preflight` and `checkup.Looks`."""
 
     def __init__(self, client: EC2Client) -> None:
         self._client = client
 
     def tagged(self) -> dict[str, dict[str, Association | None]]:
-        """One DescribeAddresses for all clusters of the region."""
-        answer = self._client.describe_addresses(
-            Filters=[{"Name": "tag-key", "Values": [TAG_CLUSTER]}]
-        )
+        """One DescribeAddresses for all clusters of the region.
+
+        Raises:
+            MoveFailedError: EC2 refused or did not answer in time.
+        """
+        try:
+            answer = self._client.describe_addresses(
+                Filters=[{"Name": "tag-key", "Values": [TAG_CLUSTER]}]
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise _failed(error) from error
         places: dict[str, dict[str, Association | None]] = {}
         for found in answer["Addresses"]:
             cluster_id = _tags(found.get("Tags", []))[TAG_CLUSTER]
@@ -124,7 +131,18 @@ class Ec2Preflight:
         return places
 
     def refusal(self, allocation_id: str, interface_id: str, private_ip: str) -> str | None:
-        """One AssociateAddress with DryRun, which always ends in an error; gives its code."""
+        """As `dry_run`; no answer is a refusal too, with the client's own error class."""
+        try:
+            return self.dry_run(allocation_id, interface_id, private_ip)
+        except MoveFailedError as unanswered:
+            return unanswered.code
+
+    def dry_run(self, allocation_id: str, interface_id: str, private_ip: str) -> str | None:
+        """One AssociateAddress with DryRun, which always ends in an error; gives its code.
+
+        Raises:
+            MoveFailedError: EC2 did not answer.
+        """
         try:
             self._client.associate_address(
                 AllocationId=allocation_id,
@@ -133,10 +151,12 @@ class Ec2Preflight:
                 AllowReassociation=True,
                 DryRun=True,
             )
-        except (ClientError, BotoCoreError) as error:
+        except ClientError as error:
             # The code alone: EC2's text differs each time, and what lasts must look the same.
             code = _failed(error).code
             return None if code == "DryRunOperation" else code
+        except BotoCoreError as error:
+            raise _failed(error) from error
         raise AssertionError("a dry run was carried out")
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 REPEAT_MS = 300_000
-"""How long a lasting condition is not told again by the same environment."""
+"""How long an execution environment of a function does not tell a lasting condition again. Each
+remembers for itself alone: with several environments, of one function or of two, or with one that
+was started anew, the same notice may come once from each within this time."""
 MOST_ENTRIES = 10
 """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html"""
 

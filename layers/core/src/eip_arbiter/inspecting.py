@@ -15,13 +15,13 @@ from eip_contract.report import ResourceState
 
 from eip_arbiter import readiness
 from eip_arbiter.arbitration import Arbiter
-from eip_arbiter.checkup import Check, checks
+from eip_arbiter.checkup import ASKING_MS, Asking, Check, Looks, checks
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Decision, Grant
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
 from eip_arbiter.requests import RefusedError, known_cluster, refuse
-from eip_arbiter.watching import Memory, Preflight
+from eip_arbiter.watching import Memory
 
 USUAL_LINES, MOST_LINES = 20, 100
 
@@ -53,7 +53,7 @@ class Inspection:
     arbiter: Arbiter
     history: History
     memory: Memory
-    preflight: Preflight
+    looks: Looks
 
     def verbs(self) -> dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
         """The verbs by their names; each raises `RefusedError` for what it cannot answer."""
@@ -139,16 +139,16 @@ class Inspection:
         problems = Problems()
         cluster = problems.text("cluster", payload.get("cluster"), NAME)
         refuse(problems)
+        policy, clock = self.arbiter.policy, self.arbiter.clock
+        asking = Asking(self.looks, clock, clock() + ASKING_MS)
         snapshot = known_cluster(self.arbiter.store, cluster)
-        places = self.preflight.tagged().get(cluster, {})
-        found = checks(snapshot, self.arbiter.policy, self.arbiter.clock(), places, self.preflight)
-        ill = [check for check in found if not check.ok]
+        found = checks(snapshot, policy, clock(), asking)
+        ill = dict.fromkeys(check.sentence for check in found if not check.ok)
         return {
             "outcome": "ill" if ill else "well",
             "cluster": cluster,
             "checks": [_shown(check) for check in found],
-            "sentence": "; ".join(check.sentence for check in ill)
-            or f"{cluster} is well: all {len(found)} checks hold",
+            "sentence": "; ".join(ill) or f"{cluster} is well: all {len(found)} checks hold",
         }
 
 

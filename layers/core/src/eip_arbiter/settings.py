@@ -22,6 +22,14 @@ EC2_CONFIG = Config(
     read_timeout=EC2_READ_SECONDS,
     retries={"mode": "standard", "total_max_attempts": EC2_ATTEMPTS},
 )
+EC2_LOOK_CALL_MS = 1000 * (EC2_CONNECT_SECONDS + EC2_READ_SECONDS)
+EC2_LOOK_CONFIG = Config(
+    connect_timeout=EC2_CONNECT_SECONDS,
+    read_timeout=EC2_READ_SECONDS,
+    retries={"mode": "standard", "total_max_attempts": 1},
+)
+"""For `doctor`, which asks many questions within the function's time: that EC2 does not answer at
+once is what it has to tell."""
 DYNAMODB_CONFIG = Config(
     connect_timeout=1,
     read_timeout=1,
