@@ -35,4 +35,5 @@ def lambda_handler(event: Any, context: Any) -> dict[str, Any]:
         return operate(arbiter, event, context.aws_request_id, inspection.verbs())
     except RefusedError as refused:
         telemetry.refused(str(refused))
-        return {"outcome": "refused", "reason": str(refused)}
+        # `reason` is what the sentence of a refusal was called first; programs may read it.
+        return {"outcome": "refused", "sentence": str(refused), "reason": str(refused)}

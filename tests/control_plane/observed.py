@@ -89,6 +89,16 @@ def metrics(invocation: Invocation) -> list[tuple[str, str, str, float]]:
     return found
 
 
+def refused(answer: Item) -> str:
+    """Why an operator's request was refused, said as the sentence and under its first name."""
+    assert answer == {
+        "outcome": "refused",
+        "sentence": answer["reason"],
+        "reason": answer["reason"],
+    }
+    return str(answer["reason"])
+
+
 def dead_letters(aws: EmbeddedAws) -> list[Item]:
     """Takes every message out of the dead-letter queue."""
     sqs, url = aws.client("sqs", "looks"), aws.stack.resources["DeadLetters"].ref

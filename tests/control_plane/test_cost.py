@@ -10,6 +10,7 @@ from control_plane.harness import Cluster
 from control_plane.local import Local
 from control_plane.observed import rules
 from eip_arbiter.decision.snapshot import Order
+from eip_arbiter.decision.transition import REMEMBERED_ORDERS
 from eip_contract.report import OrderProgress
 
 from lab.embedded.cloud import EmbeddedAws
@@ -105,8 +106,18 @@ def test_dynamodbs_size_rules_are_read_right() -> None:
     assert item_bytes(item) == (2 + 7) + (1 + 4) + (1 + 3 + 1 + 1 + 3 + 1 + 1)
 
 
-def test_a_two_node_item_is_one_write_unit_when_calm(cluster: Cluster) -> None:
-    cluster.settle_on_n1()
+def test_a_two_node_item_is_one_write_unit_when_calm_after_many_orders(
+    cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    before = item_bytes(cluster.item())
+    for number in range(REMEMBERED_ORDERS + 1):
+        target = f"n{2 - number % 2}"
+        order = {"target": target, "request_id": f"{number}" * 64}
+        local.operate({"verb": "failover", "cluster": cluster.id, **order})
+        local.hear(cluster.runs(target), after_seconds=20)
+    assert len(cluster.address.ended_orders) == REMEMBERED_ORDERS
+    assert item_bytes(cluster.item()) - before < 150
     assert item_bytes(cluster.item()) < WRITE_UNIT_BYTES
 
 
@@ -121,7 +132,14 @@ def test_a_two_node_item_is_one_write_unit_in_an_alarm_with_a_refusal_and_an_ord
     assert local.told.of("decided") == ["R072"]
     local.arbiter.on_instance_state(cluster.instance("n2"), "stopping", local.now_ms)
     snapshot, until_ms = cluster.snapshot, local.now_ms + 600_000
-    standing = Order("ops-2026-11-22-1", cluster.instance("n2"), True, local.now_ms, until_ms)
+    standing = Order(
+        id="ops-2026-11-22-1",
+        target=cluster.instance("n2"),
+        force=True,
+        issued_at_ms=local.now_ms,
+        until_ms=until_ms,
+        holder=cluster.instance("n1"),
+    )
     moves = (local.now_ms,) * local.arbiter.policy.brake_moves
     everything = replace(snapshot.addresses["eip"], order=standing, recent_moves_ms=moves)
     local.arbiter.store.commit(snapshot, everything, ())

@@ -168,7 +168,7 @@ SCENARIOS = [
     ),
     Scenario(
         "an operator's order",
-        ("GetItem", "UpdateItem", *MOVE),
+        ("GetItem", "UpdateItem", "PutItem", *MOVE),
         ordered,
         pacemaker_follows_the_order,
         "n2",

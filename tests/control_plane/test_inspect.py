@@ -26,7 +26,10 @@ class TestHistory:
         cluster.say(cluster.runs("n2"))
         answer = cluster.operate("history")
         assert (answer["outcome"], answer["cluster"]) == ("told", cluster.id)
-        followed, moved, first = answer["lines"]
+        followed, moved, accepted, first = answer["lines"]
+        assert (accepted["rule"], accepted["kind"], accepted["term"]) == ("failover", "note", 1)
+        newest = f"{followed['at']}: {followed['sentence']}"
+        assert answer["sentence"] == f"the newest line of {cluster.id} is of {newest}"
         assert (followed["rule"], followed["kind"], followed["term"]) == ("R020", "note", 2)
         assert (moved["rule"], moved["kind"], moved["term"]) == ("R020", "grant", 2)
         assert moved["sentence"] == (

@@ -33,11 +33,14 @@ def test_every_answer_on_the_page_is_what_the_function_says(cluster: Cluster) ->
     for request, answer in zip(requests, answers, strict=True):
         verb = request.pop("verb")
         del request["cluster"]
-        assert shape(cluster.operate(verb, **request)) == shape(answer), verb
+        said = cluster.operate(verb, **request)
+        assert shape(said) == shape(answer), verb
+        assert said["outcome"], verb
+        assert said["sentence"], verb
 
 
 def test_the_page_has_every_verb(cluster: Cluster) -> None:
     refused = cluster.operate("none of them")["reason"]
-    verbs = refused.removeprefix("the verb is none of ").split(", ")
+    verbs = refused.removeprefix("the verb is 'none of them': it is one of ").split(", ")
     table = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
     assert sorted(table) == verbs

@@ -177,7 +177,9 @@ def order_does_not_pin() -> list[Patch]:
 def order_dropped() -> list[Patch]:
     """An order is answered as accepted, and never written."""
 
-    def on_order(self: Arbiter, snapshot: Snapshot, resource: str, order: Order) -> Snapshot:
+    def on_order(
+        self: Arbiter, snapshot: Snapshot, resource: str, order: Order, _line: str
+    ) -> Snapshot:
         address = dataclasses.replace(snapshot.addresses[resource], order=order)
         addresses = {**snapshot.addresses, resource: address}
         return dataclasses.replace(snapshot, addresses=addresses)

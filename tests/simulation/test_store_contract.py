@@ -451,12 +451,17 @@ class Twins:
             recent_moves_ms=rng.choice(((), (self.at_ms,))),
             refusal=rng.choice((None, Refusal(self._instance(1), self.at_ms))),
             order=rng.choice((None, *self._orders())),
+            ended_orders=rng.choice(((), ("0123456789abcdef", "0123456789"))),
         )
         return store.commit(snapshot, address, rng.choice(((), seen(snapshot))))
 
     def _orders(self) -> list[Order]:
         target = self._instance(2)
-        return [Order("o", target, True, self.at_ms, NOW, kind) for kind in OrderKind]
+        return [
+            Order("o", target, True, self.at_ms, NOW, kind, holder)
+            for kind in OrderKind
+            for holder in ("", self._instance(1))
+        ]
 
     def settle(self, store: Store, number: int, state: Any) -> Any:
         rng = self._again(state)

@@ -36,14 +36,14 @@ class Problems:
         """A string that matches the pattern, or an empty one and a problem."""
         if isinstance(value, str) and pattern.match(value):
             return value
-        self.add(where, f"{_show(value)} does not match {pattern.pattern}")
+        self.add(where, f"{shown(value)} does not match {pattern.pattern}")
         return ""
 
     def choice(self, where: str, value: Any, allowed: tuple[str, ...]) -> str:
         """One of the allowed words, or the first of them and a problem."""
         if isinstance(value, str) and value in allowed:
             return value
-        self.add(where, f"{_show(value)} is not one of {', '.join(allowed)}")
+        self.add(where, f"{shown(value)} is not one of {', '.join(allowed)}")
         return allowed[0]
 
     def whole(self, where: str, value: Any, low: int, high: int) -> int:
@@ -51,20 +51,20 @@ class Problems:
         # A bool is an int in Python, but not in JSON.
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
             return value
-        self.add(where, f"{_show(value)} is not a whole number from {low} to {high}")
+        self.add(where, f"{shown(value)} is not a whole number from {low} to {high}")
         return low
 
     def flag(self, where: str, value: Any) -> bool:
         """A JSON boolean, or false and a problem."""
         if isinstance(value, bool):
             return value
-        self.add(where, f"{_show(value)} is not true or false")
+        self.add(where, f"{shown(value)} is not true or false")
         return False
 
     def mapping(self, where: str, value: Any, most: int) -> dict[str, Any]:
         """An object with at most so many entries, or an empty one and a problem."""
         if not isinstance(value, dict):
-            self.add(where, f"{_show(value)} is not an object")
+            self.add(where, f"{shown(value)} is not an object")
         elif len(value) > most:
             self.add(where, f"has {len(value)} entries, more than {most}")
         else:
@@ -74,7 +74,7 @@ class Problems:
     def sequence(self, where: str, value: Any, most: int) -> list[Any]:
         """A list with at most so many entries, or an empty one and a problem."""
         if not isinstance(value, list):
-            self.add(where, f"{_show(value)} is not a list")
+            self.add(where, f"{shown(value)} is not a list")
         elif len(value) > most:
             self.add(where, f"has {len(value)} entries, more than {most}")
         else:
@@ -87,7 +87,7 @@ class Problems:
         return tuple(self.text(f"{where}[{i}]", entry, pattern) for i, entry in enumerate(entries))
 
 
-def _show(value: Any) -> str:
+def shown(value: Any) -> str:
     """A short, printable form of a value that nobody vouches for."""
-    shown = ascii(value)
-    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}..."
+    text = ascii(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."

@@ -18,7 +18,7 @@ from eip_arbiter.decision import decide
 from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Address, Node, Order, Snapshot
-from eip_arbiter.decision.transition import apply, settle
+from eip_arbiter.decision.transition import apply, ordered, settle
 from eip_arbiter.ports import (
     Association,
     Committed,
@@ -35,6 +35,8 @@ from eip_arbiter.registering import register
 from eip_arbiter.telemetry import Telemetry
 
 REFUSED_MS, MANY_REFUSED = 5_000, 1_000
+EVERY_RESOURCE = "*"
+"""The resource of a line of history that is about the whole cluster; no resource has this name."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,20 @@ class Arbiter:
         if snapshot is not None:
             self.on_snapshot(snapshot)
 
-    def on_order(self, snapshot: Snapshot, resource: str, order: Order) -> Snapshot | None:
-        """Accepts an operator's order and carries it out; None if the state changed meanwhile."""
-        address = replace(snapshot.addresses[resource], order=order)
+    def on_order(
+        self, snapshot: Snapshot, resource: str, order: Order, line: str
+    ) -> Snapshot | None:
+        """Accepts an operator's order and carries it out; None if the state changed meanwhile.
+
+        The history's line comes before the move: whatever becomes of it, who ordered it is there.
+        """
+        address = ordered(snapshot.addresses[resource], order)
         outcome = self.store.commit(snapshot, address, ())
         if not isinstance(outcome, Committed):
             return None
+        self.tell_history(
+            outcome.snapshot, address, kind="note", at_ms=order.issued_at_ms, sentence=line
+        )
         return self.on_snapshot(outcome.snapshot)
 
     def on_snapshot(self, snapshot: Snapshot) -> Snapshot:
@@ -175,7 +185,7 @@ class Arbiter:
                     outcome.snapshot, after, change.rule, change.sentence, self.clock()
                 )
             )
-        self._tell_history(
+        self.tell_history(
             outcome.snapshot,
             after,
             kind="note",
@@ -203,7 +213,7 @@ class Arbiter:
             )
             return snapshot
         # Before the settlement: if this invocation dies in between, the resumed move writes it.
-        self._tell_history(
+        self.tell_history(
             snapshot,
             address,
             kind="grant" if address.holder else "release",
@@ -268,14 +278,15 @@ class Arbiter:
         if self.clock() + self.policy.ec2_call_ms > address.deadline_ms:
             raise MoveFailedError("DeadlineTooNear", "the time left does not cover the call")
 
-    def _tell_history(
-        self, snapshot: Snapshot, address: Address, *, kind: str, at_ms: int, sentence: str
+    def tell_history(
+        self, snapshot: Snapshot, address: Address | None, *, kind: str, at_ms: int, sentence: str
     ) -> None:
+        """Adds a line with the reports that were known; one about no address is about them all."""
         self.store.append_history(
             HistoryEntry(
                 cluster_id=snapshot.cluster_id,
-                resource=address.resource,
-                term=address.term,
+                resource=address.resource if address else EVERY_RESOURCE,
+                term=address.term if address else 0,
                 at_ms=at_ms,
                 kind=kind,
                 sentence=sentence,

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from eip_contract.fields import NAME, Problems
 from eip_contract.report import ResourceState
 
 from eip_arbiter import readiness
@@ -20,7 +19,7 @@ from eip_arbiter.decision import decide
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Decision, Grant
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
-from eip_arbiter.requests import RefusedError, known_cluster, refuse
+from eip_arbiter.requests import RefusedError, Request, known_cluster
 from eip_arbiter.watching import Memory
 
 USUAL_LINES, MOST_LINES = 20, 100
@@ -61,10 +60,10 @@ class Inspection:
 
     def tell_history(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """The last moves, refusals and orders of a cluster, newest first."""
-        problems = Problems()
-        cluster = problems.text("cluster", payload.get("cluster"), NAME)
-        limit = problems.whole("limit", payload.get("limit", USUAL_LINES), 1, MOST_LINES)
-        refuse(problems)
+        fields = Request("history", payload)
+        cluster = fields.name("cluster", "the cluster")
+        limit = fields.whole("limit", 1, MOST_LINES, USUAL_LINES)
+        fields.complete()
         known_cluster(self.arbiter.store, cluster)
         lines = self.history.newest(cluster, limit)
         return {
@@ -81,14 +80,18 @@ class Inspection:
                 }
                 for line in lines
             ],
+            "sentence": f"the newest line of {cluster} is of {moment(lines[0].at_ms)}: "
+            f"{lines[0].sentence}"
+            if lines
+            else f"nothing is told of {cluster} yet",
         }
 
     def plan(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """What would become of each address if this node failed now, and why not."""
-        problems = Problems()
-        cluster = problems.text("cluster", payload.get("cluster"), NAME)
-        name = problems.text("node", payload.get("node"), NAME)
-        refuse(problems)
+        fields = Request("plan", payload)
+        cluster = fields.name("cluster", "the cluster")
+        name = fields.name("node", "the node that would fail")
+        fields.complete()
         snapshot = known_cluster(self.arbiter.store, cluster)
         node = snapshot.node_named(name)
         if node is None:
@@ -136,9 +139,9 @@ class Inspection:
 
     def doctor(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Every check of the control plane's side, in words."""
-        problems = Problems()
-        cluster = problems.text("cluster", payload.get("cluster"), NAME)
-        refuse(problems)
+        fields = Request("doctor", payload)
+        cluster = fields.name("cluster", "the cluster")
+        fields.complete()
         policy, clock = self.arbiter.policy, self.arbiter.clock
         asking = Asking(self.looks, clock, clock() + ASKING_MS)
         snapshot = known_cluster(self.arbiter.store, cluster)

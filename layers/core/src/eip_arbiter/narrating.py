@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from eip_arbiter.decision.snapshot import Address, Snapshot
+from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
 
 
 def fields(snapshot: Snapshot, address: Address) -> dict[str, str | int]:
@@ -24,7 +24,8 @@ def where(snapshot: Snapshot, address: Address) -> str:
     if address.holder is None:
         return f"{address.public_ip} ({address.resource}) is with nobody"
     name = snapshot.nodes[address.holder].name
-    return f"{address.public_ip} ({address.resource}) is on {name} under term {address.term}"
+    state = "is being moved to" if address.phase is Phase.MOVING else "is on"
+    return f"{address.public_ip} ({address.resource}) {state} {name} under term {address.term}"
 
 
 def evidence(snapshot: Snapshot) -> str:

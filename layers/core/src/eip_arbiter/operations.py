@@ -11,15 +11,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from eip_contract.fields import NAME, Problems
+from eip_contract.fields import shown
 
+from eip_arbiter import narrating
 from eip_arbiter.arbitration import Arbiter
 from eip_arbiter.decision import decide
-from eip_arbiter.decision.snapshot import Address, Node, OrderKind, Snapshot
+from eip_arbiter.decision.case import Case
+from eip_arbiter.decision.snapshot import Address, Node, Order, OrderKind, Snapshot
+from eip_arbiter.inspecting import moment
 from eip_arbiter.orders import order
-from eip_arbiter.requests import RefusedError, known_address, known_cluster, refuse, unless_lost
+from eip_arbiter.requests import RefusedError, Request, known_address, known_cluster, unless_lost
 
 LONGEST_PAUSE_MINUTES = 7 * 24 * 60
+A_TIME = "2026-11-22T23:00:00Z"
 
 
 Verb = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -45,26 +49,33 @@ def operate(
     }
     verb = payload.get("verb") if isinstance(payload, dict) else None
     if not isinstance(verb, str) or verb not in verbs:
-        raise RefusedError(f"the verb is none of {', '.join(sorted(verbs))}")
+        what = "missing" if verb is None else shown(verb)
+        raise RefusedError(f"the verb is {what}: it is one of {', '.join(sorted(verbs))}")
     return verbs[verb](payload)
 
 
 def status(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Who holds each address, whether each node speaks, and what the rules say right now."""
-    problems = Problems()
-    cluster = problems.text("cluster", payload.get("cluster"), NAME)
-    refuse(problems)
+    fields = Request("status", payload)
+    cluster = fields.name("cluster", "the cluster")
+    fields.complete()
     snapshot = known_cluster(arbiter.store, cluster)
     now = arbiter.clock()
+    until_ms = snapshot.paused_until_ms if snapshot.paused_until_ms > now else None
+    places = [narrating.where(snapshot, address) for address in snapshot.addresses.values()]
+    paused = [f"{cluster} is paused until {moment(until_ms)}"] if until_ms else []
     return {
+        "outcome": "told",
         "cluster": cluster,
         "version": snapshot.version,
-        "paused_until_ms": snapshot.paused_until_ms if snapshot.paused_until_ms > now else None,
+        "paused_until_ms": until_ms,
+        "paused_until": moment(until_ms) if until_ms else None,
         "addresses": [
             _address_status(arbiter, snapshot, address, now)
             for address in snapshot.addresses.values()
         ],
         "nodes": [_node_status(node, now) for node in snapshot.nodes.values()],
+        "sentence": "; ".join([*paused, *places]) or f"{cluster} has no address",
     }
 
 
@@ -73,67 +84,95 @@ def pause(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
 
     A move that was granted goes on.
     """
-    problems, now = Problems(), arbiter.clock()
-    cluster = problems.text("cluster", payload.get("cluster"), NAME)
-    if "until" in payload and "minutes" not in payload:
-        until_ms = _until(problems, payload["until"], now)
-    else:
-        minutes = problems.whole("minutes", payload.get("minutes"), 1, LONGEST_PAUSE_MINUTES)
-        until_ms = now + minutes * 60_000
-    if {"until", "minutes"} <= payload.keys():
-        problems.add("until", "is given beside minutes, and only one can say when the pause ends")
-    refuse(problems)
-    unless_lost(arbiter.store.pause(known_cluster(arbiter.store, cluster), until_ms))
+    fields, now = Request("pause", payload), arbiter.clock()
+    cluster = fields.name("cluster", "the cluster")
+    until_ms = _until(fields, now)
+    author = fields.author()
+    fields.complete()
+    snapshot = unless_lost(arbiter.store.pause(known_cluster(arbiter.store, cluster), until_ms))
     minutes = -(-(until_ms - now) // 60_000)
+    sentence = f"{cluster} is paused for {minutes} min: nothing moves but by order"
+    _note(arbiter, snapshot, None, now, f"pause: {sentence}{author}")
     return {
         "outcome": "paused",
         "until_ms": until_ms,
-        "sentence": f"{cluster} is paused for {minutes} min: nothing moves but by order",
+        "until": moment(until_ms),
+        "sentence": sentence,
     }
 
 
-def _until(problems: Problems, value: Any, now_ms: int) -> int:
-    """A time with its zone, `2026-11-22T23:00:00Z`, in milliseconds; it must be ahead."""
+def _until(fields: Request, now_ms: int) -> int:
+    """When a pause ends: in so many `minutes`, or at a time with its zone."""
+    by_time, by_minutes = fields.has("until"), fields.has("minutes")
+    if by_time and by_minutes:
+        fields.wrong("until is given beside minutes: only one can say when the pause ends")
+        return now_ms
+    if not by_time:
+        return now_ms + 60_000 * fields.whole("minutes", 1, LONGEST_PAUSE_MINUTES)
+    value = fields.payload["until"]
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         at = None
-    until_ms = int(at.timestamp() * 1000) if at and at.tzinfo else now_ms
-    if not now_ms < until_ms <= now_ms + LONGEST_PAUSE_MINUTES * 60_000:
-        problems.add("until", "is no time with its zone within the next seven days")
+    if at is None:
+        fields.wrong(f"until is {shown(value)}: it is a time like {A_TIME}")
+        return now_ms
+    if at.tzinfo is None:
+        fields.wrong(f"until is {shown(value)}, which has no zone: it is a time like {A_TIME}")
+        return now_ms
+    until_ms = int(at.timestamp() * 1000)
+    if until_ms <= now_ms:
+        fields.wrong(f"until is {shown(value)}, which is past: it is {moment(now_ms)} now")
+    elif until_ms > now_ms + LONGEST_PAUSE_MINUTES * 60_000:
+        fields.wrong(f"until is {shown(value)}, which is more than seven days ahead")
     return until_ms
 
 
 def resume(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Ends a pause, and decides at once what it held back."""
-    problems = Problems()
-    cluster = problems.text("cluster", payload.get("cluster"), NAME)
-    refuse(problems)
-    arbiter.on_snapshot(unless_lost(arbiter.store.pause(known_cluster(arbiter.store, cluster), 0)))
-    return {"outcome": "resumed", "sentence": f"{cluster} is decided by the rules again"}
+    fields, now = Request("resume", payload), arbiter.clock()
+    cluster = fields.name("cluster", "the cluster")
+    author = fields.author()
+    fields.complete()
+    snapshot = unless_lost(arbiter.store.pause(known_cluster(arbiter.store, cluster), 0))
+    sentence = f"{cluster} is decided by the rules again"
+    _note(arbiter, snapshot, None, now, f"resume: {sentence}{author}")
+    arbiter.on_snapshot(snapshot)
+    return {"outcome": "resumed", "sentence": sentence}
 
 
 def acknowledge(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Takes the flap brake off an address: the moves so far are forgotten."""
-    problems = Problems()
-    cluster = problems.text("cluster", payload.get("cluster"), NAME)
-    resource = problems.text("resource", payload.get("resource", "eip"), NAME)
-    refuse(problems)
+    fields, now = Request("acknowledge", payload), arbiter.clock()
+    cluster = fields.name("cluster", "the cluster")
+    resource = fields.name("resource", "Pacemaker's resource", "eip")
+    author = fields.author()
+    fields.complete()
     snapshot = known_cluster(arbiter.store, cluster)
     address = known_address(snapshot, resource)
     after = replace(address, recent_moves_ms=())
-    arbiter.on_snapshot(unless_lost(arbiter.store.commit(snapshot, after, ())))
-    return {
-        "outcome": "acknowledged",
-        "sentence": f"{address.public_ip} ({resource}): {len(address.recent_moves_ms)} moves "
-        "are acknowledged and no longer count",
-    }
+    snapshot = unless_lost(arbiter.store.commit(snapshot, after, ()))
+    moves = len(address.recent_moves_ms)
+    sentence = (
+        f"{address.public_ip} ({resource}): {moves} moves are acknowledged and no longer count"
+    )
+    _note(arbiter, snapshot, after, now, f"acknowledge: {sentence}{author}")
+    arbiter.on_snapshot(snapshot)
+    return {"outcome": "acknowledged", "sentence": sentence}
+
+
+def _note(
+    arbiter: Arbiter, snapshot: Snapshot, address: Address | None, asked_at_ms: int, line: str
+) -> None:
+    """What an operator did; its time is that of the request, before what follows from it."""
+    arbiter.tell_history(snapshot, address, kind="note", at_ms=asked_at_ms, sentence=line)
 
 
 def _address_status(
     arbiter: Arbiter, snapshot: Snapshot, address: Address, now_ms: int
 ) -> dict[str, Any]:
     decision = decide(snapshot, address.resource, arbiter.policy, now_ms)
+    case = Case(snapshot, address, arbiter.policy, now_ms)
     holder = snapshot.nodes.get(address.holder) if address.holder else None
     return {
         "resource": address.resource,
@@ -143,9 +182,27 @@ def _address_status(
         "term": address.term,
         "phase": address.phase.value,
         "granted_by": address.rule,
-        "order": address.order.id if address.order else None,
+        "order": address.order and _order_status(snapshot, address.order),
+        "brake": {
+            "on": case.moves_in_window >= arbiter.policy.brake_moves,
+            "moves": case.moves_in_window,
+            "most": arbiter.policy.brake_moves,
+            "minutes": arbiter.policy.brake_window_ms // 60_000,
+        },
         "split_brain": address.refusal is not None,
         "now": {"rule": decision.rule, "sentence": decision.sentence},
+    }
+
+
+def _order_status(snapshot: Snapshot, order: Order) -> dict[str, Any]:
+    target = snapshot.nodes.get(order.target)
+    return {
+        "id": order.id,
+        "verb": order.kind.value,
+        "target": target.name if target else order.target,
+        "force": order.force,
+        "issued": moment(order.issued_at_ms),
+        "until": moment(order.until_ms),
     }
 
 

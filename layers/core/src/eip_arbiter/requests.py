@@ -2,20 +2,112 @@
 
 from __future__ import annotations
 
-from eip_contract.fields import Problems
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from eip_contract.fields import NAME, TEXT, shown
 
 from eip_arbiter.decision.snapshot import Address, Snapshot
 from eip_arbiter.ports import Committed, LostRace, Store
+
+A_NAME = "at most 64 letters, digits, dots, dashes and underscores"
+SOME_TEXT = "at most 120 printable ASCII characters"
+MOST_SHOWN = 3
+DASHBOARDS_OWN = "widgetContext"
+"""CloudWatch adds this field when a button of the dashboard calls the function.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html
+"""
 
 
 class RefusedError(Exception):
     """A request that was not carried out; the message is for the operator."""
 
 
-def refuse(problems: Problems) -> None:
-    """Refuses a request with all that is wrong with it."""
-    if problems.found:
-        raise RefusedError("; ".join(problems.found))
+@dataclass
+class Request:
+    """The fields of a request for one verb. All that is wrong is collected, and said at once.
+
+    A field is known once it was read, so no list of them can differ from what the verb reads. An
+    unknown one is refused: a mistyped `dry_run` must not move an address.
+    """
+
+    verb: str
+    payload: Mapping[str, Any]
+    _known: set[str] = field(default_factory=lambda: {"verb"})
+    _wrong: list[str] = field(default_factory=list)
+
+    def has(self, name: str) -> bool:
+        """Whether a field that may be left out is given."""
+        self._known.add(name)
+        return name in self.payload
+
+    def wrong(self, problem: str) -> None:
+        """Notes one problem."""
+        self._wrong.append(problem)
+
+    def name(self, name: str, says: str, default: str | None = None) -> str:
+        """A name; `says` what of."""
+        return self._text(name, NAME, f"it names {says}", A_NAME, default)
+
+    def author(self) -> str:
+        """Who asks and why, as the history's line ends; empty if neither is said."""
+        by = self._text("by", TEXT, "it names who asks", SOME_TEXT, "")
+        reason = self._text("reason", TEXT, "it says why", SOME_TEXT, "")
+        said = ": ".join(part for part in (f"by {by}" if by else "", reason) if part)
+        return f" ({said})" if said else ""
+
+    def whole(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        """A whole number in the range."""
+        self._known.add(name)
+        value = self.payload.get(name, default)
+        # A bool is an int in Python, but not in JSON.
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        self._is_wrong(name, f"it is a whole number from {low} to {high}")
+        return low
+
+    def flag(self, name: str) -> bool:
+        """A JSON boolean, false unless it is given."""
+        self._known.add(name)
+        value = self.payload.get(name, False)
+        if isinstance(value, bool):
+            return value
+        self._is_wrong(name, "it is true or false")
+        return False
+
+    def complete(self) -> None:
+        """Ends the reading.
+
+        Raises:
+            RefusedError: with all that is wrong, unknown fields first.
+        """
+        unknown = sorted(self.payload.keys() - self._known - {DASHBOARDS_OWN})
+        if unknown:
+            names = ", ".join(shown(name) for name in unknown[:MOST_SHOWN])
+            more = len(unknown) - MOST_SHOWN
+            names += f" and {more} more" if more > 0 else ""
+            knows = ", ".join(sorted(self._known - {"verb"}))
+            self._wrong.insert(0, f"{self.verb} does not know {names}: it knows {knows}")
+        if self._wrong:
+            raise RefusedError("; ".join(self._wrong))
+
+    def _text(
+        self, name: str, pattern: re.Pattern[str], means: str, bounds: str, default: str | None
+    ) -> str:
+        self._known.add(name)
+        if name not in self.payload and default is not None:
+            return default
+        value = self.payload.get(name)
+        if isinstance(value, str) and pattern.match(value):
+            return value
+        self._is_wrong(name, f"{means}, {bounds}" if name in self.payload else means)
+        return ""
+
+    def _is_wrong(self, name: str, means: str) -> None:
+        what = f"is {shown(self.payload[name])}" if name in self.payload else "is missing"
+        self.wrong(f"{name} {what}: {means}")
 
 
 def known_cluster(store: Store, cluster: str) -> Snapshot:

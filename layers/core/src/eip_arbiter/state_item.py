@@ -22,6 +22,7 @@ from eip_arbiter.decision.snapshot import (
     Phase,
     Refusal,
     Snapshot,
+    id_mark,
 )
 
 ALARMS = "al"
@@ -140,7 +141,7 @@ def from_address(address: Address) -> dict[str, Any]:
         key.ORDER: address.order and from_order(address.order),
         key.REFUSAL: address.refusal and _from_refusal(address.refusal),
         "mv": list(address.recent_moves_ms),
-        "eo": address.ended_order_id,
+        "eo": list(address.ended_orders),
     }
     raw.update({name: value for name, value in optional.items() if value})
     return raw
@@ -161,10 +162,15 @@ def _to_address(resource: str, raw: Mapping[str, Any]) -> Address:
         changed_at_ms=raw.get("ch", 0),
         rule=raw.get("r", ""),
         order=_to_order(raw.get(key.ORDER)),
-        ended_order_id=raw.get("eo", ""),
+        ended_orders=_to_marks(raw.get("eo", [])),
         refusal=_to_refusal(raw.get(key.REFUSAL)),
         recent_moves_ms=tuple(raw.get("mv", ())),
     )
+
+
+def _to_marks(raw: str | list[str]) -> tuple[str, ...]:
+    """The marks of ended orders; an item that was written before has the last one's id instead."""
+    return (id_mark(raw),) if isinstance(raw, str) else tuple(raw)
 
 
 def from_order(order: Order) -> dict[str, Any]:
@@ -178,6 +184,8 @@ def from_order(order: Order) -> dict[str, Any]:
     }
     if order.kind is not OrderKind.FAILOVER:
         raw["k"] = order.kind.value
+    if order.holder:
+        raw["h"] = order.holder
     return raw
 
 
@@ -191,6 +199,7 @@ def _to_order(raw: Mapping[str, Any] | None) -> Order | None:
         issued_at_ms=raw["at"],
         until_ms=raw[key.ORDER_UNTIL],
         kind=OrderKind(raw.get("k", OrderKind.FAILOVER.value)),
+        holder=raw.get("h", ""),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from hashlib import sha256
 
 from eip_contract.report import NodeReport, OrderProgress, ResourceState
 
@@ -123,7 +124,8 @@ class Order:
     """An operator's order about one address; it stands until the target claims, or it ends.
 
     By a failover the address goes to `target` at once. By a switchover the target's agent has
-    Pacemaker move the resource, and the address follows by the usual release and claim.
+    Pacemaker move the resource, and the address follows by the usual release and claim. `holder`
+    is who held the address when it was ordered, "" if nobody did.
     """
 
     id: str
@@ -132,6 +134,29 @@ class Order:
     issued_at_ms: int
     until_ms: int
     kind: OrderKind = OrderKind.FAILOVER
+    holder: str = ""
+
+    @property
+    def mark(self) -> str:
+        """What is remembered of it: short, since the state has to stay small.
+
+        A switchover names its holder, a failover does not: there it is no part of what was asked.
+        """
+        holder = self.holder if self.kind is OrderKind.SWITCHOVER else ""
+        asked = f"{self.kind.value} {self.target} {holder} {self.force}"
+        return id_mark(self.id) + _digest(asked)[:6]
+
+
+ID_MARK_LENGTH = 10
+
+
+def id_mark(order_id: str) -> str:
+    """How every mark of an order with this id begins."""
+    return _digest(order_id)[:ID_MARK_LENGTH]
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +174,8 @@ class Address:
     `private_ip_index` says with which private address of a node it is associated;
     `association_id` and `interface_id` where EC2 was last known to have it; `changed_at_ms` is the
     time of the last grant, settlement or release; `rule` the rule of the grant in force;
-    `ended_order_id` names the last order that ended, so that asking again does not do it again;
+    `ended_orders` are the marks of the last orders that ended or were replaced, the newest last, so
+    that asking again does not do it again; one of the id alone was kept before there were marks;
     `recent_moves_ms` are the times of automatic moves to another node, the newest last.
     """
 
@@ -166,7 +192,7 @@ class Address:
     changed_at_ms: int = 0
     rule: str = ""
     order: Order | None = None
-    ended_order_id: str = ""
+    ended_orders: tuple[str, ...] = ()
     refusal: Refusal | None = None
     recent_moves_ms: tuple[int, ...] = ()
 

@@ -10,7 +10,10 @@ from dataclasses import replace
 
 from eip_arbiter.decision.outcome import Change, Grant, Note, Release, Resume
 from eip_arbiter.decision.policy import Policy
-from eip_arbiter.decision.snapshot import Address, Phase
+from eip_arbiter.decision.snapshot import Address, Order, Phase
+
+REMEMBERED_ORDERS = 5
+"""So many of an address's orders are known after their end. Each takes 17 bytes of the item."""
 
 
 class InvariantViolatedError(AssertionError):
@@ -36,8 +39,7 @@ def apply(address: Address, change: Change, policy: Policy, now_ms: int) -> Addr
 
 def _next(address: Address, change: Change, policy: Policy, now_ms: int) -> Address:
     if isinstance(change, Note):
-        ended = address.order.id if address.order and not change.order else address.ended_order_id
-        return replace(address, refusal=change.refusal, order=change.order, ended_order_id=ended)
+        return replace(ordered(address, change.order), refusal=change.refusal)
     deadline_ms = now_ms + policy.move_ms
     if isinstance(change, Resume):
         return replace(address, deadline_ms=deadline_ms)
@@ -52,12 +54,21 @@ def _next(address: Address, change: Change, policy: Policy, now_ms: int) -> Addr
     if isinstance(change, Release):
         return replace(moving, holder=None)
     granted = replace(moving, holder=change.holder, term=address.term + 1)
-    ordered = address.order is not None and address.order.target == change.holder
-    if address.holder in {None, change.holder} or ordered:
+    by_order = address.order is not None and address.order.target == change.holder
+    if address.holder in {None, change.holder} or by_order:
         return granted  # The flap brake counts what was nobody's will.
     since_ms = now_ms - policy.brake_window_ms
     recent = [at_ms for at_ms in address.recent_moves_ms if at_ms > since_ms]
     return replace(granted, recent_moves_ms=(*recent[-policy.brake_moves :], now_ms))
+
+
+def ordered(address: Address, order: Order | None) -> Address:
+    """The address with this order in place of the one that stands, which is remembered."""
+    before = address.order
+    if before is None or (order and order.id == before.id):
+        return replace(address, order=order)
+    ended = (*address.ended_orders, before.mark)[-REMEMBERED_ORDERS:]
+    return replace(address, order=order, ended_orders=ended)
 
 
 def settle(
