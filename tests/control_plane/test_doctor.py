@@ -165,7 +165,7 @@ class TestDoctor:
 
 
 class TestReadiness:
-    """Each of what `readiness.obstacles` knows is a check that fails."""
+    """Each of what `readiness` knows is a check that fails."""
 
     def failed(self, inspection: Inspection, cluster: Cluster) -> list[str]:
         answer = inspection.doctor({"cluster": cluster.id})
@@ -188,8 +188,9 @@ class TestReadiness:
         self.well(cluster)
         moves = (local.now_ms,) * local.arbiter.policy.brake_moves
         self.change(cluster, recent_moves_ms=moves)
-        brake = "the flap brake is on (`acknowledge` takes it off)"
-        assert self.failed(inspection, cluster) == [f"{cluster.public_ip} (eip): {brake}"]
+        brake = "the flap brake is on and keeps it on a holder that still runs it"
+        it = f"{cluster.public_ip} (eip)"
+        assert self.failed(inspection, cluster) == [f"{it}: {brake}; `acknowledge` ends it"]
 
     def test_an_order_that_pins(
         self, cluster: Cluster, local: Local, inspection: Inspection

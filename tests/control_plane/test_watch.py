@@ -204,9 +204,9 @@ class TestReadiness:
     def test_a_failover_order_that_stands_pins_the_address_and_a_switchover_does_not(
         self, watched: Watched
     ) -> None:
-        order = {"cluster": watched.cluster.id, "target": "n2", "holder": "n1"}
+        order = {"cluster": watched.cluster.id, "target": "n2"}
         watched.calm()
-        watched.local.operate({"verb": "switchover", "request_id": "s-1", **order})
+        watched.local.operate({"verb": "switchover", "holder": "n1", "request_id": "s-1", **order})
         assert watched.cluster.address.order is not None
         assert watched.look(1)["not_ready"] == 0
         watched.calm()

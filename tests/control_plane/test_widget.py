@@ -239,7 +239,8 @@ def test_a_pause_is_over_on_the_page_as_soon_as_it_is_over(
     local.operate({"verb": "resume", "cluster": cluster.id})
     page = board.show({"cluster": cluster.id})
     assert "A failover would work now" in page
-    assert "paused" not in page
+    assert "paused until " not in page
+    assert f"<li>{cluster.id} is paused</li>" not in page
 
 
 def test_the_flap_brake_is_no_obstacle_to_the_failover_of_a_dead_holder(

@@ -178,6 +178,10 @@ def _readiness(case: Case) -> list[Check]:
         Check("readiness", ok=False, sentence=f"{it}: {obstacle}")
         for obstacle in readiness.obstacles(told_else)
     ]
+    if readiness.brake_is_on(case):
+        # It lets go of a holder that is silent, but whoever counts on a planned move has to know.
+        brake = "the flap brake is on and keeps it on a holder that still runs it"
+        found.append(Check("readiness", ok=False, sentence=f"{it}: {brake}; `acknowledge` ends it"))
     calm = Check("readiness", ok=True, sentence=f"nothing holds a failover of {it} back")
     return found or [calm]
 

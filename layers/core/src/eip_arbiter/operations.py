@@ -13,7 +13,7 @@ from typing import Any
 
 from eip_contract.fields import shown
 
-from eip_arbiter import narrating
+from eip_arbiter import narrating, readiness
 from eip_arbiter.arbitration import Arbiter
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.case import Case
@@ -184,7 +184,7 @@ def _address_status(
         "granted_by": address.rule,
         "order": address.order and _order_status(snapshot, address.order),
         "brake": {
-            "on": case.moves_in_window >= arbiter.policy.brake_moves,
+            "on": readiness.brake_is_on(case),
             "moves": case.moves_in_window,
             "most": arbiter.policy.brake_moves,
             "minutes": arbiter.policy.brake_window_ms // 60_000,
