@@ -67,7 +67,7 @@ def test_what_is_owed_outlives_a_full_disk_and_is_kept_once_there_is_room(tmp_pa
     assert clean_up.resources == ["eip"]
     assert said == ["Refused starts could not be kept on disk"]
     folder.mkdir()
-    clean_up.step(at(11.0))
+    clean_up.save()
     assert CleanUp(path, Pacemaker().run, quiet, 0.0).resources == ["eip"]
 
 
@@ -96,7 +96,21 @@ def test_refused_starts_are_remembered_across_restarts_and_tried_ever_more_rarel
     assert 3 <= len(pacemaker.asked) <= 5
     assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == ["eip"]
     clean_up.step(at(140.0, pacemaker=with_view()))
+    clean_up.save()
     assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == []
+
+
+def test_what_failed_anew_during_a_step_is_not_taken_for_forgotten(tmp_path: Path) -> None:
+    def run(_: list[str]) -> str:
+        clean_up.note("vip", 40.0)
+        return ""
+
+    clean_up = CleanUp(str(tmp_path / "debts"), run, quiet, 0.0)
+    clean_up.note("eip", 1.0)
+    clean_up.note("vip", 24.0)
+    clean_up.step(at(37.0))
+    clean_up.step(at(40.0))
+    assert clean_up.resources == ["eip", "vip"]
 
 
 def cleaned_up_after(failed_at: float, clean_up: CleanUp, pacemaker: Pacemaker) -> float:

@@ -132,6 +132,7 @@ class AgentProcess:
             (watchers.read_status, board.status_wake),
             (watchers.ask_metadata, board.metadata_wake),
             (self._follow_up, never),
+            (self.clean_up.save, self.clean_up.save_wake),
         ):
             self.loop.spawn(lambda s=step, w=wake: _repeat(s, w), self.process)  # type: ignore[misc]
 
