@@ -48,6 +48,7 @@ class FakeRegion:
     public_ips: list[str] = field(default_factory=list)
     answer: str = "ok"
     metadata_up: bool = True
+    ahead_seconds: float = 0.0
     reports: list[NodeReport] = field(default_factory=list)
     reads: list[bool] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -97,6 +98,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base's name
         """Keeps quiet."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        at = time.time() if timestamp is None else timestamp
+        return super().date_time_string(at + self.region.ahead_seconds)  # type: ignore[arg-type]
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
