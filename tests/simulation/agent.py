@@ -231,7 +231,7 @@ class AgentProcess:
         return float(clock.time.monotonic())
 
     def _aws_ms(self) -> int:
-        """Stands in for `eip_agent.aws.Clock`: the node's own clock until the table has answered."""
+        """Stands in for `eip_agent.aws.Clock`: the node's clock until the table has answered."""
         true_ms = int((self.loop.now + clock.EPOCH_SECONDS) * 1000)
         return true_ms if self._heard else self.node.wall_ms()
 
