@@ -219,6 +219,21 @@ def test_two_orders_at_once_are_followed_each_by_itself() -> None:
     assert pacemaker.asked[4:] == ["--clear --resource eip", "--clear --resource vip"]
 
 
+def test_of_two_orders_each_ones_progress_has_its_turn_in_a_report() -> None:
+    orders = Orders(lambda arguments: "exit status 1" if "eip" in arguments else "", quiet)
+    both = ordered()
+    assert both.status is not None
+    eip = both.status.addresses["eip"]
+    vip = dataclasses.replace(eip, resource="vip", order_id="o-2")
+    two = dataclasses.replace(both.status, addresses={"eip": eip, "vip": vip})
+    told = []
+    for _ in range(3):
+        orders.step(dataclasses.replace(both, status=two), 1_000)
+        assert orders.progress is not None
+        told.append((orders.progress.id, orders.progress.state))
+    assert told == [(eip.order_id, "failed"), ("o-2", "moving"), ("o-2", "moving")]
+
+
 def test_an_order_that_pacemaker_forgot_at_a_join_is_asked_for_again() -> None:
     pacemaker = Pacemaker()
     orders = Orders(pacemaker.run, quiet)

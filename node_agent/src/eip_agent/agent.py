@@ -130,7 +130,6 @@ class Agent:
     def shut_down(self) -> None:
         """Says goodbye; nothing is released."""
         self._reporter.shut_down()
-        self._clean_up.save()
 
     def _follow_up(self) -> float:
         s = self._board.sight()

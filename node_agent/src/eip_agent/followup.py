@@ -231,6 +231,8 @@ class Orders:
         }
         for address in ordered.values():
             self._follow(s, address, address.order_id or "")
+            if self.progress != before:
+                break  # the next one's turn is with the next step, once this has been reported
         starting = any(word.state == "starting" for word in s.words.values())
         if s.status is not None and not starting:
             for resource, followed in self._followed.items():
