@@ -48,6 +48,10 @@ class FakeRegion:
     public_ips: list[str] = field(default_factory=list)
     answer: str = "ok"
     metadata_up: bool = True
+    ahead_seconds: float = 0.0
+    token: str = "token"
+    told_first: list[list[str]] = field(default_factory=list)
+    """What the metadata service says of public addresses before it says `public_ips`."""
     reports: list[NodeReport] = field(default_factory=list)
     reads: list[bool] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -98,6 +102,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base's name
         """Keeps quiet."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        at = time.time() if timestamp is None else timestamp
+        return super().date_time_string(at + self.region.ahead_seconds)
+
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         region, target = self.region, self.headers["X-Amz-Target"]
@@ -119,13 +127,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, json.dumps({"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}))
 
     def do_PUT(self) -> None:
-        self._send(200 if self.region.metadata_up else 503, "token")
+        self._send(200 if self.region.metadata_up else 503, self.region.token)
 
     def do_GET(self) -> None:
-        if self.headers.get("X-aws-ec2-metadata-token") != "token":
+        if self.headers.get("X-aws-ec2-metadata-token") != self.region.token:
             return self._send(401, "")
         base = "/latest/meta-data/"
-        ips = "\n".join(self.region.public_ips)
+        asked = self.path.endswith("public-ipv4s")
+        first = self.region.told_first.pop(0) if asked and self.region.told_first else None
+        ips = "\n".join(self.region.public_ips if first is None else first)
         document = {
             "instanceId": ME,
             "region": "eu-central-1",

@@ -120,6 +120,14 @@ def test_the_metadata_service_says_who_we_are_and_what_we_have(node: FakeNode) -
     assert service.credentials().access_key == "AK"
 
 
+def test_a_session_token_that_is_no_longer_taken_is_renewed(node: FakeNode) -> None:
+    service = MetadataService(node.url)
+    node.region.public_ips = ["203.0.113.7"]
+    service.public_ips()
+    node.region.token = "another"
+    assert service.public_ips() == ("203.0.113.7",)
+
+
 def test_credentials_are_renewed_ahead_and_kept_while_they_cannot_be(node: FakeNode) -> None:
     soon = Credentials("OLD", "x", "y", expires_at=int(time.time()) + 60)
     keyring = Keyring(MetadataService(node.url), soon)

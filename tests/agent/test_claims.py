@@ -341,7 +341,8 @@ def test_a_loss_is_told_though_nothing_can_be_written(node: FakeNode) -> None:
     node.region.grants = False
     node.region.grant(PEER)
     wait_until(lambda: node.act("monitor").returncode == 7, "the monitor says that it is lost")
-    assert "Refused starts could not be kept on disk" in node.log()
+    said = "Refused starts could not be kept on disk"
+    wait_until(lambda: said in node.log(), "what cannot be kept is said")
     assert node.status()["refused_starts"] == ["eip"]
 
 

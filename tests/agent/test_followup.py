@@ -67,7 +67,7 @@ def test_what_is_owed_outlives_a_full_disk_and_is_kept_once_there_is_room(tmp_pa
     assert clean_up.resources == ["eip"]
     assert said == ["Refused starts could not be kept on disk"]
     folder.mkdir()
-    clean_up.step(at(11.0))
+    clean_up.save()
     assert CleanUp(path, Pacemaker().run, quiet, 0.0).resources == ["eip"]
 
 
@@ -96,7 +96,21 @@ def test_refused_starts_are_remembered_across_restarts_and_tried_ever_more_rarel
     assert 3 <= len(pacemaker.asked) <= 5
     assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == ["eip"]
     clean_up.step(at(140.0, pacemaker=with_view()))
+    clean_up.save()
     assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == []
+
+
+def test_what_failed_anew_during_a_step_is_not_taken_for_forgotten(tmp_path: Path) -> None:
+    def run(_: list[str]) -> str:
+        clean_up.note("vip", 40.0)
+        return ""
+
+    clean_up = CleanUp(str(tmp_path / "debts"), run, quiet, 0.0)
+    clean_up.note("eip", 1.0)
+    clean_up.note("vip", 24.0)
+    clean_up.step(at(37.0))
+    clean_up.step(at(40.0))
+    assert clean_up.resources == ["eip", "vip"]
 
 
 def cleaned_up_after(failed_at: float, clean_up: CleanUp, pacemaker: Pacemaker) -> float:
@@ -203,6 +217,21 @@ def test_two_orders_at_once_are_followed_each_by_itself() -> None:
     for _ in range(5):
         orders.step(dataclasses.replace(both, status=two, words=started), 1_000)
     assert pacemaker.asked[4:] == ["--clear --resource eip", "--clear --resource vip"]
+
+
+def test_of_two_orders_each_ones_progress_has_its_turn_in_a_report() -> None:
+    orders = Orders(lambda arguments: "exit status 1" if "eip" in arguments else "", quiet)
+    both = ordered()
+    assert both.status is not None
+    eip = both.status.addresses["eip"]
+    vip = dataclasses.replace(eip, resource="vip", order_id="o-2")
+    two = dataclasses.replace(both.status, addresses={"eip": eip, "vip": vip})
+    told = []
+    for _ in range(3):
+        orders.step(dataclasses.replace(both, status=two), 1_000)
+        assert orders.progress is not None
+        told.append((orders.progress.id, orders.progress.state))
+    assert told == [(eip.order_id, "failed"), ("o-2", "moving"), ("o-2", "moving")]
 
 
 def test_an_order_that_pacemaker_forgot_at_a_join_is_asked_for_again() -> None:

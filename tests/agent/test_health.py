@@ -131,19 +131,28 @@ def test_without_checks_an_earlier_agents_word_is_taken_back(
     assert pacemaker.calls() == [QUERY] + ["--name #health-eip-agent --delete"] * deleted
 
 
-def test_a_node_is_not_called_well_before_pacemaker_said_what_it_was(pacemaker: Pacemaker) -> None:
-    pacemaker.write("attrd_updater", f'echo "$@" >> {pacemaker.folder}/calls; exit 102')
+@pytest.mark.parametrize("status", [1, 102, 124])
+def test_a_node_is_not_called_well_before_pacemaker_said_what_it_was(
+    pacemaker: Pacemaker, status: int
+) -> None:
+    pacemaker.write("attrd_updater", f'echo "$@" >> {pacemaker.folder}/calls; exit {status}')
     health = pacemaker.health(health_units=("web.service",))
     health.step()
     health.step()
     assert pacemaker.calls() == [QUERY, QUERY]
+    assert len(pacemaker.said) == 1
     pacemaker.write("attrd_updater", f'echo "$@" >> {pacemaker.folder}/calls; echo \'value="red"\'')
     health.step()
     assert pacemaker.calls() == [QUERY, "--name #health-eip-agent --update red --delay 0"]
 
 
-def test_pacemaker_is_told_again_when_it_did_not_listen(pacemaker: Pacemaker) -> None:
-    pacemaker.write("attrd_updater", f'echo "$@" >> {pacemaker.folder}/calls; exit 1')
+@pytest.mark.parametrize(
+    "answer",
+    ["exit 105", "echo 'Could not query value of x: attribute does not exist' >&2; exit 78"],
+)
+def test_pacemaker_is_told_again_when_it_did_not_listen(pacemaker: Pacemaker, answer: str) -> None:
+    no_value = f'case "$*" in *--query) {answer};; esac'
+    pacemaker.write("attrd_updater", f'echo "$@" >> {pacemaker.folder}/calls; {no_value}; exit 1')
     health = pacemaker.health(health_units=("web.service",))
     health.step()
     health.step()

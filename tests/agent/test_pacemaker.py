@@ -203,10 +203,12 @@ def test_nodes_without_corosync_are_nobodys_peers() -> None:
         f'<node name="{name}" id="{name}" online="true" type="remote"/>'
         for name in ("httpd-bundle-0", "_worker")
     )
-    text = f"""<pacemaker-result><summary><current_dc name="n1" with_quorum="true"/></summary>
+    text = f"""<pacemaker-result><summary><current_dc name="_n3" with_quorum="true"/></summary>
         <nodes>{guests}<node name="n1" id="1" online="true" type="member"/>
+        <node name="_n3" id="3" online="true" type="member"/>
         <node name="n2" id="2" online="true" type="member"/></nodes>
         <status code="0"/></pacemaker-result>"""
     view = parse_crm_mon(text, "n1", ("eip",))
     assert view.members == ("n1", "n2")
     assert set(view.node_ids) == {"n1", "n2"}
+    assert (view.dc, view.quorate) == (None, True), "a report may not name it"

@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from agent.fakes import wait_until
 from agent.test_view import report
+from eip_agent.__main__ import _identity
 from eip_agent.board import Outcome
 from eip_agent.channel import ExchangeError
+from eip_agent.metadata import Identity
 from eip_agent.publisher import Publisher
 
 if TYPE_CHECKING:
+    import pytest
     from eip_contract.report import NodeReport
 
 
@@ -67,3 +71,38 @@ def test_an_outage_is_said_once_though_its_kinds_alternate_and_so_is_its_end() -
     fails = "Publishing fails"
     assert lines == [fails, "Publishing succeeds again"]
     assert outcome.trouble == ""
+
+
+def test_another_kind_of_failure_is_said_after_five_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, lines = [1_000.0], []
+    monkeypatch.setattr("eip_agent.board.time", SimpleNamespace(monotonic=lambda: now[0]))
+    outcome = Outcome("Publishing", lambda _sentence, **fields: lines.append(fields))
+    for _ in range(86_400):
+        outcome.failed("connect", "a")
+        outcome.failed("timeout", "b")
+        now[0] += 1.0
+    assert [line["reason"] for line in lines[:3]] == ["a", "b", "a"]
+    assert len(lines) == 86_400 / 300
+    outcome.succeeded()
+    outcome.failed("timeout", "b")
+    assert lines[-2:] == [{"after_seconds": "86400.0"}, {"reason": "b"}]
+
+
+def test_an_outage_of_the_metadata_service_at_the_start_is_said_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kinds = ["timeout", "connect"] * 10
+
+    found = Identity("i-1", "eu-central-1", "eu-central-1a", "123456789012", "aws")
+
+    def identity() -> Identity:
+        if kinds:
+            raise ExchangeError(kinds.pop(), "x")
+        return found
+
+    stopping: Any = SimpleNamespace(is_set=lambda: False, wait=lambda _seconds: False)
+    metadata: Any = SimpleNamespace(identity=identity)
+    assert _identity(metadata, stopping) is found
+    assert capsys.readouterr().out.count("\n") == 1

@@ -7,13 +7,34 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from agent.test_view import with_view
 from eip_agent.board import Board
 from eip_agent.channel import ExchangeError
+from eip_agent.settings import Settings
 from eip_agent.verdicts import ABSENCE_SECONDS
-from eip_agent.view import Word
+from eip_agent.view import Word, lost_peers
 from eip_agent.watchers import Watchers
 
 HERE, ELSEWHERE = ("203.0.113.7",), ()
+
+
+def quiet(*_: Any, **__: Any) -> None:
+    """Takes the place of the journal."""
+
+
+def test_a_member_that_pacemaker_no_longer_lists_is_still_suspected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    views = [with_view(), with_view(members=("n1",)), with_view(members=("n1",))]
+    monkeypatch.setattr("eip_agent.watchers.run", lambda *_: "")
+    monkeypatch.setattr("eip_agent.watchers.parse_crm_mon", lambda *_: views.pop(0))
+    words: Any = SimpleNamespace(load=lambda _now: {}, take_notes=lambda *_: [])
+    board = Board("n1", "i-1", words, quiet)
+    watchers = Watchers(board, Settings(), (None, None, None, None), quiet)  # type: ignore[arg-type]
+    for _ in range(3):
+        watchers.observe()
+    board.know(links={2: False})
+    assert lost_peers(board.sight()) == {"n2"}
 
 
 class Reader:
@@ -27,11 +48,11 @@ class Reader:
             load=lambda _now: {"eip": Word("started", 50.0, term=3, public_ip=HERE[0])},
             save=lambda _words: None,
         )
-        self.board = Board("n1", "i-1", words, self._say)
+        self.board = Board("n1", "i-1", words, quiet)
         settings: Any = SimpleNamespace(alert_seconds=1.0, calm_seconds=10.0)
         keyring: Any = SimpleNamespace(refresh=lambda: None)
         metadata: Any = SimpleNamespace(public_ips=self._public_ips)
-        self.watchers = Watchers(self.board, settings, (None, metadata, keyring, None), self._say)  # type: ignore[arg-type]
+        self.watchers = Watchers(self.board, settings, (None, metadata, keyring, None), quiet)  # type: ignore[arg-type]
 
     def read(self, answer: tuple[str, ...] | None, after: float) -> tuple[float, float] | None:
         """One read, so many seconds after the last one; returns the row of absences."""
@@ -43,10 +64,6 @@ class Reader:
         if self.answer is None:
             raise ExchangeError("timeout", "metadata")
         return self.answer
-
-    @staticmethod
-    def _say(*_: Any, **__: Any) -> None:
-        """Nobody reads it here."""
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ class AgentProcess:
             crm_mon=node.key,
             corosync_quorumtool=node.key,
         )
-        self._serving = False
+        self._serving = self._heard = False
 
     def start(self) -> None:
         """The agent's start, as systemd sees it."""
@@ -117,6 +117,7 @@ class AgentProcess:
             clean_up=self.clean_up,
             health=types.SimpleNamespace(failing=[]),  # type: ignore[arg-type]
             say=say,
+            now_ms=self._aws_ms,
         )
         watchers.observe()
         watchers.watch_links()
@@ -132,6 +133,7 @@ class AgentProcess:
             (watchers.read_status, board.status_wake),
             (watchers.ask_metadata, board.metadata_wake),
             (self._follow_up, never),
+            (self.clean_up.save, self.clean_up.save_wake),
         ):
             self.loop.spawn(lambda s=step, w=wake: _repeat(s, w), self.process)  # type: ignore[misc]
 
@@ -203,7 +205,7 @@ class AgentProcess:
             s = self.board.sight()
             self.clean_up.step(s)
             self.losses.step(s)
-            if self.orders.step(s, self.node.wall_ms()):
+            if self.orders.step(s, self._aws_ms()):
                 self.board.know()
         return _FOLLOW_UP_SECONDS
 
@@ -228,6 +230,11 @@ class AgentProcess:
     def _monotonic(self) -> float:
         return float(clock.time.monotonic())
 
+    def _aws_ms(self) -> int:
+        """Stands in for `eip_agent.aws.Clock`: the node's clock until the table has answered."""
+        true_ms = int((self.loop.now + clock.EPOCH_SECONDS) * 1000)
+        return true_ms if self._heard else self.node.wall_ms()
+
     def _reach_aws(self) -> None:
         loop, node = self.loop, self.node
         loop.sleep(node.rng.uniform(0.005, 0.03))
@@ -250,6 +257,7 @@ class AgentProcess:
         self._reach_aws()
         if self.node.region.weather.strikes("dynamodb_error"):
             raise ExchangeError("throttled", "dynamodb.example")
+        self._heard = True
         return self.node.region.status(self.node.cluster_id, consistent=consistent)
 
     def public_ips(self) -> tuple[str, ...] | None:

@@ -47,6 +47,7 @@ def _replace(value: T, **changes: Any) -> T:
 
 
 _DATACLASSES = types.SimpleNamespace(replace=_replace, asdict=dataclasses.asdict)
+_THREADING = types.SimpleNamespace(Lock=contextlib.nullcontext, Event=clock.Event)
 _SPLIT = types.SimpleNamespace(split=str.split)
 
 _REPLACED: tuple[tuple[Any, str, Any], ...] = (
@@ -64,6 +65,7 @@ _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (watchers, "run", _run),
     (watchers, "parse_crm_mon", _parse),
     (watchers, "parse_quorum_mode", lambda text: QUORUM_MODES[text]()),
+    (followup, "threading", _THREADING),
     (followup, "read_json", lambda path: FILES.get(path, {})),
     (followup, "replace_file", lambda path, text: FILES.__setitem__(path, json.loads(text))),
 )

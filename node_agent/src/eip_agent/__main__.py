@@ -17,6 +17,7 @@ from typing import Any
 
 from eip_agent import __version__
 from eip_agent.agent import Agent
+from eip_agent.board import Outcome
 from eip_agent.channel import ExchangeError
 from eip_agent.client import NoAnswerError, ask_status
 from eip_agent.metadata import Credentials, Identity, MetadataService
@@ -89,14 +90,12 @@ def run(settings: Settings) -> int:
 
 
 def _identity(metadata: MetadataService, stopping: threading.Event) -> Identity | None:
-    told = ""
+    asking = Outcome("Asking the metadata service who this instance is", say)
     while not stopping.is_set():
         try:
             return metadata.identity()
         except ExchangeError as error:
-            if error.kind != told:
-                say("The metadata service does not say who this instance is", reason=error)
-            told = error.kind
+            asking.failed(error.kind, str(error))
             notify("EXTEND_TIMEOUT_USEC=5000000")
             stopping.wait(1.0)
     return None

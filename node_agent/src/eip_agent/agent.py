@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shlex
@@ -45,8 +46,9 @@ class Agent:
     ) -> None:
         settings = dataclasses.replace(settings, region=settings.region or identity.region)
         run_dir = os.path.dirname(settings.socket)
-        for folder in (settings.state_dir, run_dir):
-            os.makedirs(folder, exist_ok=True)
+        os.makedirs(run_dir, exist_ok=True)
+        with contextlib.suppress(OSError):  # what cannot be written there is said below
+            os.makedirs(settings.state_dir, exist_ok=True)
         incarnation = next_incarnation(settings.state_dir, say)
         keyring = Keyring(metadata, fixed)
         try:
@@ -116,6 +118,7 @@ class Agent:
             (watchers.read_status, board.status_wake),
             (watchers.ask_metadata, board.metadata_wake),
             (self._follow_up, never),
+            (self._clean_up.save, self._clean_up.save_wake),
             (self._health.step, never),
         ):
             threading.Thread(target=_repeat, args=(step, wake), daemon=True).start()

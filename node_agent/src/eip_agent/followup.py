@@ -39,6 +39,7 @@ _UNRELATED_SECONDS = 10.0
 _ASK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS = 30.0, 10.0
 _LIFETIME = "PT1M"
 _DETAIL_CHARACTERS = 120
+_SAVE_AGAIN_SECONDS, _SAVED_SECONDS = 1.0, 3600.0
 
 Say = Callable[..., None]
 Run = Callable[[list[str]], str]
@@ -65,6 +66,7 @@ class CleanUp:
         self._tries: dict[str, int] = {}
         self._tried_at: dict[str, float] = {}
         self._saving, self._unsaved, self._trouble = threading.Lock(), False, ""
+        self.save_wake = threading.Event()
 
     @property
     def resources(self) -> list[str]:
@@ -81,7 +83,7 @@ class CleanUp:
         first = resource not in self._tries
         next_try_at = now if first else now + min(_LONGEST_PAUSE_SECONDS, pause)
         self._debts[resource] = _Debt(now, next_try_at=next_try_at)
-        self._unsaved = True
+        self._changed()
 
     def settled(self, resource: str) -> None:
         """Begins anew, since it was granted here; what Pacemaker still remembers is yet to go."""
@@ -99,8 +101,10 @@ class CleanUp:
                 self.note(resource, s.now)
         for resource, debt in list(self._debts.items()):
             if failure_is_gone(s, resource, debt.noted_at):
-                del self._debts[resource]
-                self._unsaved = True
+                # Another thread may have noted a new one, of which this look knows nothing.
+                if self._debts.get(resource) is debt:
+                    del self._debts[resource]
+                    self._changed()
                 continue
             reason = clean_up_reason(s, resource)
             stopped = resource_state(s, resource) == "stopped"
@@ -111,7 +115,6 @@ class CleanUp:
                 debt.ready_since = s.now
             if s.now - debt.ready_since >= _STABLE_SECONDS and s.now >= debt.next_try_at:
                 self._clean_up(s, resource, debt, reason)
-        self.save()
 
     def _clean_up(self, s: Sight, resource: str, debt: _Debt, reason: str) -> None:
         tries = self._tries[resource] = self._tries.get(resource, 0) + 1
@@ -125,14 +128,19 @@ class CleanUp:
             debt.noted_at = s.now
             self._say("Pacemaker forgets the refused start", resource=resource, since=reason)
 
-    def save(self) -> None:
-        """Writes what is owed to the disk, which may hang: never while the board is held.
+    def _changed(self) -> None:
+        self._unsaved = True
+        self.save_wake.set()
 
-        A disk that is full is tried again with each step; what is owed is known meanwhile.
+    def save(self) -> float:
+        """Writes what is owed to the disk; returns the seconds until that should be tried again.
+
+        A disk may hang: this has a thread of its own, so that nobody's answer, and no call of
+        Pacemaker, waits for it. What is owed is known meanwhile.
         """
         with self._saving:
             if not self._unsaved:
-                return
+                return _SAVED_SECONDS
             self._unsaved = False
             try:
                 replace_file(self._path, json.dumps(dict.fromkeys(list(self._debts), "start")))
@@ -141,8 +149,9 @@ class CleanUp:
                 if not self._trouble:
                     self._say("Refused starts could not be kept on disk", reason=error)
                 self._trouble = str(error)
-            else:
-                self._trouble = ""
+                return _SAVE_AGAIN_SECONDS
+            self._trouble = ""
+            return _SAVED_SECONDS
 
 
 class Losses:
@@ -222,6 +231,8 @@ class Orders:
         }
         for address in ordered.values():
             self._follow(s, address, address.order_id or "")
+            if self.progress != before:
+                break  # the next one's turn is with the next step, once this has been reported
         starting = any(word.state == "starting" for word in s.words.values())
         if s.status is not None and not starting:
             for resource, followed in self._followed.items():

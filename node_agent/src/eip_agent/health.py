@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Callable
 from urllib.parse import urlsplit
 
 from eip_agent.corosync import run
-from eip_agent.pacemaker import RC_DISCONNECTED
 
 if TYPE_CHECKING:
     from eip_agent.settings import Settings
@@ -25,6 +24,10 @@ ATTRIBUTE = "#health-eip-agent"
 GREEN, RED = "green", "red"
 _COMMAND_SECONDS = 5.0
 _SAY_AGAIN_SECONDS, _ASK_AGAIN_SECONDS, _IDLE_SECONDS = 60.0, 5.0, 3600.0
+_ANSWERS, _NO_VALUE = (0, 105), "attribute does not exist"
+"""How `attrd_updater --query` ends with a value, and without one: by CRM_EX_NOSUCH or, in some
+versions, by another status and this text. All else, as 102 for "not connected", is no answer."""
+
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [23][0-9][0-9] ")
 _STATUS_LINE_BYTES = 13
 
@@ -60,7 +63,7 @@ class Health:
         self._command = [*shlex.split(settings.attrd_updater), "--name", ATTRIBUTE]
         self._checks = checks(settings)
         self._judged: dict[str, Judged] = {}
-        self._begun = False
+        self._begun = self._wanting = False
         self._told, self._told_at = "", float("-inf")
 
     @property
@@ -88,6 +91,9 @@ class Health:
         """
         known, answered = query([*self._command, "--query"], _COMMAND_SECONDS)
         if not answered:
+            if not self._wanting:
+                self._say("Pacemaker does not say yet what this node's health was")
+            self._wanting = True
             return False
         self._begun = True
         red = f'value="{RED}"' in known
@@ -164,19 +170,20 @@ def answers(host: str, port: int, request: bytes, seconds: float) -> bool:
 
 
 def query(command: Sequence[str], seconds: float) -> tuple[str, bool]:
-    """What `attrd_updater` prints, and whether Pacemaker was there to be asked."""
+    """What `attrd_updater` prints, and whether that is an answer."""
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
             timeout=seconds,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return "", False
-    return done.stdout.decode("utf-8", "replace"), done.returncode != RC_DISCONNECTED
+    text = done.stdout.decode("utf-8", "replace")
+    return text, done.returncode in _ANSWERS or _NO_VALUE in text
 
 
 def succeeds(command: Sequence[str], seconds: float) -> bool:

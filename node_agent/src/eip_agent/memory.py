@@ -23,7 +23,7 @@ def next_incarnation(state_dir: str, warn: Callable[[str], None]) -> int:
 
     Never less than the seconds since the epoch, which no counter of starts can have passed: so it
     does not go back with a lost or damaged counter, one on a disk that was restored, or one that
-    cannot be written.
+    cannot be read or written.
     """
     path = os.path.join(state_dir, "incarnation")
     try:
@@ -31,11 +31,11 @@ def next_incarnation(state_dir: str, warn: Callable[[str], None]) -> int:
             last = int(file.read(32))
     except FileNotFoundError:
         last = int(time.time())
-    except ValueError:
+    except (OSError, ValueError):
         last = 0
     if not 0 < last < MAX_COUNTER:
         last = int(time.time())
-        warn(f"{path} is damaged: the incarnation goes on from the clock, {last}")
+        warn(f"{path} is damaged or cannot be read: the incarnation goes on from the clock, {last}")
     count = max(last + 1, int(time.time()))
     try:
         replace_file(path, str(count))

@@ -91,7 +91,6 @@ class Operations:
                 self._board.set_word(resource, Word("stopped", now))
                 self._clean_up.note(resource, now, began)
             self._reporter.pulse()
-        self._clean_up.save()
         self._board.metadata_wake.set()
         self._say(
             "The start is granted" if granted else "The start is refused",
@@ -147,7 +146,6 @@ class Operations:
             self._say("The address is lost", resource=resource, reason=verdict.reason)
             self._board.set_word(resource, Word("stopped", time.monotonic()))
             self._clean_up.note(resource, time.monotonic())
-            self._clean_up.save()
         return dataclasses.asdict(verdict)
 
     def _judge(self, s: Sight, resource: str) -> Verdict:

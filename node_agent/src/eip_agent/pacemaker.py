@@ -77,7 +77,7 @@ def parse_crm_mon(text: str, node_name: str, watched: Iterable[str]) -> Pacemake
     options = root.find("summary/cluster_options")
     view = PacemakerView(
         state=_own_state(nodes[node_name], options),
-        dc=None if dc is None else dc.get("name"),
+        dc=dc.get("name") if dc is not None and dc.get("name") in nodes else None,
         quorate=dc is not None and _true(dc, "with_quorum"),
         members=tuple(sorted(name for name, node in nodes.items() if _true(node, "online"))),
         lost=_offline(nodes, expected_up=True) - {node_name},

@@ -120,7 +120,7 @@ class Reporter:
                 dc=s.pacemaker.dc,
                 quorate=s.pacemaker.quorate,
                 quorum_mode=s.quorum_mode,
-                members=s.pacemaker.members[:MAX_NODES],
+                members=_members(s),
             ),
             suspects=tuple(
                 Suspect(name, self._for_ms(f"peer {name}", "lost", s.now))
@@ -143,6 +143,11 @@ class Reporter:
         if known is None or known[0] != value:
             known = self._since[key] = (value, now)
         return max(0, int((now - known[1]) * 1000))
+
+
+def _members(s: Sight) -> tuple[str, ...]:
+    """Pacemaker's members, this node first: a report has room for some."""
+    return tuple(sorted(s.pacemaker.members, key=lambda name: name != s.node_name)[:MAX_NODES])
 
 
 def _shown(s: Sight) -> tuple[str, ...] | None:
