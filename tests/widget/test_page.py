@@ -158,7 +158,7 @@ def test_a_button_asks_first_and_calls_operate_with_one_order() -> None:
         "cluster": "web",
         "resource": "eip",
         "target": "i-0bbbbbbbbbbbbbbb2",
-        "request_id": "dashboard-7-i-0bbbbbbbbbbbbbbb2",
+        "request_id": "dashboard-failover-1795352520-i-0bbbbbbbbbbbbbbb2",
     }
     assert NAME.match(request["request_id"])
 
@@ -175,7 +175,7 @@ def test_planned_work_has_a_button_of_its_own_where_pacemaker_can_follow() -> No
         "resource": "eip",
         "holder": "n1",
         "target": "i-0bbbbbbbbbbbbbbb2",
-        "request_id": "dashboard-1795352520-i-0bbbbbbbbbbbbbbb2",
+        "request_id": "dashboard-switchover-1795352520-i-0bbbbbbbbbbbbbbb2",
     }
     assert NAME.match(request["request_id"])
 

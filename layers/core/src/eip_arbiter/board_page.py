@@ -183,9 +183,8 @@ Offer = tuple[str, dict[str, str], str]
 def _orders(cluster_id: str, address: AddressView, target: TargetView, now_ms: int) -> list[Offer]:
     """What may be ordered: the button's words, the request, and the question before it.
 
-    Pressed twice on the same page it is one order, by its request id. A failover begins a new term
-    and its page a new id. A switchover that came to nothing does not, so that its id has the page's
-    time; the holder that it names keeps an old page from doing anything.
+    Pressed twice on the same page it is one order, by its request id. That has the page's time, so
+    that a button whose order came to nothing is not dead until the next term.
     """
     it, name = f"{address.public_ip} ({address.resource})", target.name
     about = {
@@ -196,7 +195,7 @@ def _orders(cluster_id: str, address: AddressView, target: TargetView, now_ms: i
     failover = {
         "verb": "failover",
         **about,
-        "request_id": f"dashboard-{address.term}-{target.instance_id}",
+        "request_id": f"dashboard-failover-{now_ms // 1000}-{target.instance_id}",
     }
     ask_failover = (
         f"Move {it} from {address.holder} to {name} now? The address moves at once and connections "
@@ -209,7 +208,7 @@ def _orders(cluster_id: str, address: AddressView, target: TargetView, now_ms: i
             "verb": "switchover",
             **about,
             "holder": address.holder,
-            "request_id": f"dashboard-{now_ms // 1000}-{target.instance_id}",
+            "request_id": f"dashboard-switchover-{now_ms // 1000}-{target.instance_id}",
         }
         ask_switchover = (
             f"Switch {it} over from {address.holder} to {name}? Pacemaker stops the service on "
