@@ -186,6 +186,20 @@ def test_an_invocation_that_was_held_up_does_not_call_ec2_too_late_to_finish(
     assert (cluster.address.phase, cluster.world.holder()) == (Phase.MOVING, "n1")
 
 
+def test_an_invocation_that_was_held_up_takes_no_address_off_too_late(
+    cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    policy = local.arbiter.policy
+    local.wait(policy.release_ms / 1000)
+    unused = cluster.stands_by("n1", for_ms=policy.release_ms)
+    stalls = StallsAfterTheGrant(local, (policy.move_ms - policy.ec2_call_ms) / 1000 + 0.001)
+    replace(local.arbiter, store=stalls).on_report(unused, local.now_ms)
+    assert "DisassociateAddress" not in local.calls.made
+    assert "DeadlineTooNear" in str(local.told)
+    assert cluster.world.holder() == "n1"
+
+
 def test_an_invocation_that_was_held_up_a_little_moves(cluster: Cluster, local: Local) -> None:
     local.settle_on_n1(cluster)
     claim = local.n1_dies(cluster)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import builders
 import pytest
 from control_plane.harness import Cluster
 from control_plane.local import Local
-from eip_arbiter.decision.snapshot import Phase
+from eip_arbiter.decision.snapshot import Ec2Evidence, Order, Phase
 from eip_arbiter.ec2_address import Ec2Inventory
+from eip_arbiter.registering import departed
 from eip_contract.report import ReportRejected
 
 from lab.embedded.cloud import EmbeddedAws
@@ -81,20 +83,39 @@ def test_who_is_refused_costs_calls_to_ec2_once_in_some_seconds(
     assert looks == ["DescribeInstances", "DescribeAddresses"] * 2
 
 
-class OneInterface:
+class OneInstance:
     """A fake of EC2's client that describes one instance."""
 
-    def __init__(self, interface: Mapping[str, Any]) -> None:
-        self._interface = interface
+    def __init__(self, *interfaces: Mapping[str, Any]) -> None:
+        self._interfaces = interfaces
 
     def describe_instances(self, **_: Any) -> dict[str, Any]:
         tags = [{"Key": CLUSTER_TAG, "Value": "web"}]
-        instance = {"Tags": tags, "NetworkInterfaces": [self._interface]}
+        instance = {"Tags": tags, "NetworkInterfaces": list(self._interfaces)}
         return {"Reservations": [{"Instances": [instance]}]}
 
 
+def test_the_primary_interface_gets_the_addresses_unless_a_tag_names_another() -> None:
+    def interface(index: int) -> dict[str, Any]:
+        made = {"NetworkInterfaceId": f"eni-{index}", "PrivateIpAddress": f"10.0.0.{index}"}
+        return {**made, "Attachment": {"DeviceIndex": index}}
+
+    client: Any = OneInstance(interface(1), interface(0), interface(2))
+    found = Ec2Inventory(client).node("i-1")
+    assert found is not None
+    assert found[1].interface_id == "eni-0"
+
+
+def test_a_terminated_instance_that_an_order_names_is_not_forgotten() -> None:
+    gone = builders.node(2, builders.last_report(2), ec2=Ec2Evidence("terminated", 0, 1))
+    assert departed(builders.snapshot(builders.holding(), gone)) == (builders.N2,)
+    order = Order("ops-1", builders.N2, force=True, issued_at_ms=0, until_ms=builders.NOW)
+    at = builders.address(order=order)
+    assert departed(builders.snapshot(builders.holding(), gone, at=at)) == ()
+
+
 def test_an_interface_with_ipv6_addresses_only_can_take_no_elastic_ip() -> None:
-    client: Any = OneInterface({"NetworkInterfaceId": "eni-1", "PrivateIpAddresses": []})
+    client: Any = OneInstance({"NetworkInterfaceId": "eni-1", "PrivateIpAddresses": []})
     found = Ec2Inventory(client).node("i-1")
     assert found is not None
     assert found[1].private_ips == ()

@@ -444,3 +444,18 @@ def test_a_cluster_that_cannot_be_looked_at_keeps_no_other_one_from_it(
     assert watched.gauges[-1][0] == "NotReady"
     assert "0-broken could not be looked at" in str(watched.local.told)
     assert watched.seen.silent_since_ms, "the other one was looked at"
+
+
+def test_what_the_last_cluster_looked_at_gave_reason_to_say_is_sent(watched: Watched) -> None:
+    class Sends(Heard):
+        sent: tuple[str, ...] = ()
+
+        def send(self) -> None:
+            self.sent = (*self.sent, *self.kinds)
+            self.said.clear()
+
+    sends = Sends()
+    arbiter = replace(watched.local.arbiter, announcer=sends)
+    watched.watch = replace(watched.watch, arbiter=arbiter)
+    watched.look()
+    assert sends.sent == ("Holder Silent",)
