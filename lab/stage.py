@@ -89,7 +89,8 @@ class Stage:
 
     def all_told(self) -> bool:
         """Whether each move's grant has been told: a function's lines are known when it ends."""
-        moves = [move for move in self.site.aws.journal.moves(since=0.0) if move.to_instance]
+        since = self.timeline.listens_since  # the first grant may be older
+        moves = [move for move in self.site.aws.journal.moves(since=since) if move.to_instance]
         return len(self.timeline.since(0.0, "grant")) >= len(moves)
 
     def await_takeover(self, outcome: Outcome, node: str) -> None:

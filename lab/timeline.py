@@ -66,6 +66,7 @@ class Timeline:
         self._began = time.monotonic()
         self.cold_starts = 0
         self.reports = 0
+        self.listens_since = aws.journal.now()
         aws.events.subscribe(self._on_event)
         aws.subscribe_to_invocations(self._on_invocation)
         aws.journal.subscribe(self._on_entry)

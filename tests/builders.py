@@ -57,6 +57,7 @@ def node(number: int, report: LastReport | None, **changes: Any) -> Node:
         instance_id=instance_id(number),
         interface_id=f"eni-{number:017x}",
         private_ips=(f"10.0.{number - 1}.10",),
+        registered_for=1,
         report=report,
     )
     return replace(made, **changes)
