@@ -65,8 +65,8 @@ class Stage:
     def active(self) -> tuple[str, str]:
         """The node that runs the resource and holds the address, and the other one."""
         self.cluster.wait_until(
-            lambda: self.steady() and self.all_told(),
-            "one node runs the resource and holds its address",
+            lambda: self.steady() and self.all_told() and self.all_joined(),
+            "one node runs the resource and holds its address, and all have joined",
         )
         (active,) = self.site.running_on()
         return active, next(node for node in self.cluster.nodes if node != active)
@@ -92,6 +92,15 @@ class Stage:
         since = self.timeline.listens_since  # the first grant may be older
         moves = [move for move in self.site.aws.journal.moves(since=since) if move.to_instance]
         return len(self.timeline.since(0.0, "grant")) >= len(moves)
+
+    def all_joined(self) -> bool:
+        """Whether every node is registered and nothing is being decided.
+
+        The calls of a join, which is slow on a cold start, would be counted as the next scene's.
+        """
+        if self.site.aws.functions.get("Arbitrate").is_busy:
+            return False
+        return len(self.status()["nodes"]) == len(self.cluster.nodes)
 
     def await_takeover(self, outcome: Outcome, node: str) -> None:
         """Waits until this node alone runs the resource and holds the address."""

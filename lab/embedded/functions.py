@@ -90,6 +90,12 @@ class Function:
         with self._lock:
             return [e for e in [*self._idle, *self._busy] if e.alive]
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an invocation runs."""
+        with self._lock:
+            return bool(self._busy)
+
     def recycle(self) -> None:
         """End the idle environments, so that the next invocation is a cold start."""
         with self._lock:
