@@ -17,6 +17,7 @@ from eip_arbiter.decision.snapshot import (
     Node,
     Phase,
     Snapshot,
+    overtaken_by,
 )
 from eip_arbiter.ports import (
     Committed,
@@ -69,7 +70,10 @@ class MemoryStore:
         node = before.nodes.get(instance_id) if before else None
         if before is None or node is None:
             return None
-        if node.ec2 and node.ec2.at_ms > at_ms:
+        if node.ec2 and (
+            node.ec2.at_ms > at_ms
+            or (node.ec2.at_ms == at_ms and node.ec2.state not in overtaken_by(state))
+        ):
             return before
         incarnation = node.report.incarnation if node.report else 0
         evidence = Ec2Evidence(state, at_ms, incarnation)

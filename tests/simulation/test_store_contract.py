@@ -17,7 +17,15 @@ from typing import Any
 import builders
 import pytest
 from eip_arbiter.decision.outcome import ReportSeen
-from eip_arbiter.decision.snapshot import Address, Order, OrderKind, Phase, Refusal, Snapshot
+from eip_arbiter.decision.snapshot import (
+    GOING_INSTANCE,
+    Address,
+    Order,
+    OrderKind,
+    Phase,
+    Refusal,
+    Snapshot,
+)
 from eip_arbiter.dynamodb_store import DynamoDbStore
 from eip_arbiter.ports import (
     Committed,
@@ -275,8 +283,9 @@ def test_a_node_that_registers_again_keeps_its_reports_and_the_grant(
 
 @pytest.mark.usefixtures("known")
 def test_ec2s_newest_word_stands(subject: Subject, cluster_id: str) -> None:
-    for state, at_ms in (("stopping", NOW + 2), ("pending", NOW + 1), ("stopped", NOW + 2)):
-        subject.store.record_instance_state(builders.N1, state, at_ms)
+    said = (("stopping", 2), ("pending", 1), ("stopped", 2), ("stopping", 2))  # in one second
+    for state, after_ms in said:
+        subject.store.record_instance_state(builders.N1, state, NOW + after_ms)
     # Both stores in one table: another test's cluster may have this instance by now.
     snapshot = subject.store.record_instance_state(builders.N1, "late", NOW)
     assert snapshot is not None
@@ -417,7 +426,7 @@ class Twins:
         rng = self._again(state)
         return store.record_instance_state(
             self._instance(number),
-            rng.choice(("stopping", "stopped")),
+            rng.choice(GOING_INSTANCE),
             self.at_ms - rng.randint(0, 4),
         )
 

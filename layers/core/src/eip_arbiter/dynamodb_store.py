@@ -16,7 +16,14 @@ from eip_contract.report import NodeReport
 
 from eip_arbiter import state_item as shape
 from eip_arbiter.decision.outcome import ReportSeen
-from eip_arbiter.decision.snapshot import Address, Ec2Evidence, LastReport, Node, Snapshot
+from eip_arbiter.decision.snapshot import (
+    Address,
+    Ec2Evidence,
+    LastReport,
+    Node,
+    Snapshot,
+    overtaken_by,
+)
 from eip_arbiter.ports import (
     Committed,
     HistoryEntry,
@@ -83,13 +90,15 @@ class DynamoDbStore:
         if before is None or node is None:
             return None
         incarnation = node.report.incarnation if node.report else 0
+        known, evidence = f"{shape.EVIDENCE}.#i", Ec2Evidence(state, at_ms, incarnation)
+        overtaken = {f":s{n}": earlier for n, earlier in enumerate(overtaken_by(state))}
         written = self._update(
             before.cluster_id,
-            f"SET {shape.EVIDENCE}.#i = :e",
-            f"{_KNOWN_NODE} AND (attribute_not_exists({shape.EVIDENCE}.#i)"
-            f" OR {shape.EVIDENCE}.#i.t <= :t)",
+            f"SET {known} = :e",
+            f"{_KNOWN_NODE} AND (attribute_not_exists({known}) OR {known}.t < :t"
+            f" OR ({known}.t = :t AND {known}.s IN ({', '.join(overtaken)})))",
             {"#i": instance_id},
-            {":e": shape.from_evidence(Ec2Evidence(state, at_ms, incarnation)), ":t": at_ms},
+            {":e": shape.from_evidence(evidence), ":t": at_ms, **overtaken},
         )
         # An older event than the one known changes nothing, but its snapshot is as good as any.
         return shape.to_snapshot(before.cluster_id, written.item) if written.item else None

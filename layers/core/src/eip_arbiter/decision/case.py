@@ -17,7 +17,7 @@ from eip_arbiter.decision.policy import (
     PROMISE_SLACK_MS,
     Policy,
 )
-from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
+from eip_arbiter.decision.snapshot import GOING_INSTANCE, Address, Node, Phase, Snapshot
 
 CLAIMING = ("started", "starting")
 RUNNING_PACEMAKER = ("online", "standby", "maintenance", "pending")
@@ -25,7 +25,6 @@ RUNNING_PACEMAKER = ("online", "standby", "maintenance", "pending")
 resource runs on, so it is no sign that the holder gave up."""
 REAL_QUORUM = ("majority", "device")
 """Where quorum means that no other side has it; in `two_node` both halves have it."""
-GOING_INSTANCE = ("stopping", "stopped", "shutting-down", "terminated")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
+from itertools import takewhile
 
 from eip_contract.report import NodeReport, OrderProgress, ResourceState
 
@@ -72,6 +73,18 @@ class LastReport:
             order=report.order,
             late_ms=late_ms,
         )
+
+
+GOING_INSTANCE = ("stopping", "stopped", "shutting-down", "terminated")
+"""The states of an instance that goes away, in the order in which it goes through them."""
+
+
+def overtaken_by(state: str) -> tuple[str, ...]:
+    """The states that `state` replaces if EC2 tells both of the same second, itself included.
+
+    EC2's events tell whole seconds and come in any order.
+    """
+    return (*takewhile(lambda earlier: earlier != state, GOING_INSTANCE), state)
 
 
 @dataclass(frozen=True, slots=True)
