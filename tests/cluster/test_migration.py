@@ -66,7 +66,7 @@ def migration() -> Iterator[Migration]:
 
 
 def within(migration: Migration, look: Callable[[], bool], what: str) -> None:
-    migration.place.cluster.wait_until(look, what, 20)
+    migration.place.cluster.wait_until(look, what, 60)
 
 
 def knows_its_holder(migration: Migration) -> bool:
