@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+
+from eip_agent.commands import run
 
 _CS_OK = 1
 _CS_GONE = (2, 5, 9)
@@ -84,19 +85,3 @@ class CommandLinks:
 def parse_cfgtool(text: str) -> dict[int, bool]:
     """Reachability by node id from the output of `corosync-cfgtool -n`."""
     return {int(node): words.split()[0] == "reachable" for node, words in _NODE_LINE.findall(text)}
-
-
-def run(command: Sequence[str], timeout_seconds: float) -> str:
-    """A command's standard output; empty when it cannot be run or does not end in time."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode("utf-8", "replace")

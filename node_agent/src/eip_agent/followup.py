@@ -6,7 +6,6 @@ Only `crm_resource` is run here, never while a resource that runs could be distu
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Callable
 from eip_contract.fields import NAME
 from eip_contract.report import OrderProgress
 
+from eip_agent.commands import ended
 from eip_agent.memory import read_json, replace_file
 from eip_agent.verdicts import (
     clean_up_reason,
@@ -38,6 +38,7 @@ _UNRELATED_SECONDS = 10.0
 
 _ASK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS = 30.0, 10.0
 _LIFETIME = "PT1M"
+_COMMAND_SECONDS = 30.0
 _DETAIL_CHARACTERS = 120
 _SAVE_AGAIN_SECONDS, _SAVED_SECONDS = 1.0, 3600.0
 
@@ -65,7 +66,7 @@ class CleanUp:
         self._debts = {name: _Debt(now) for name in read_json(path)}
         self._tries: dict[str, int] = {}
         self._tried_at: dict[str, float] = {}
-        self._saving, self._unsaved, self._trouble = threading.Lock(), False, ""
+        self._unsaved, self._trouble = False, ""
         self.save_wake = threading.Event()
 
     @property
@@ -138,20 +139,19 @@ class CleanUp:
         A disk may hang: this has a thread of its own, so that nobody's answer, and no call of
         Pacemaker, waits for it. What is owed is known meanwhile.
         """
-        with self._saving:
-            if not self._unsaved:
-                return _SAVED_SECONDS
-            self._unsaved = False
-            try:
-                replace_file(self._path, json.dumps(dict.fromkeys(list(self._debts), "start")))
-            except OSError as error:
-                self._unsaved = True
-                if not self._trouble:
-                    self._say("Refused starts could not be kept on disk", reason=error)
-                self._trouble = str(error)
-                return _SAVE_AGAIN_SECONDS
-            self._trouble = ""
+        if not self._unsaved:
             return _SAVED_SECONDS
+        self._unsaved = False
+        try:
+            replace_file(self._path, json.dumps(dict.fromkeys(list(self._debts), "start")))
+        except OSError as error:
+            self._unsaved = True
+            if not self._trouble:
+                self._say("Refused starts could not be kept on disk", reason=error)
+            self._trouble = str(error)
+            return _SAVE_AGAIN_SECONDS
+        self._trouble = ""
+        return _SAVED_SECONDS
 
 
 class Losses:
@@ -293,16 +293,8 @@ class Orders:
 
 def crm_resource(command: Sequence[str]) -> str:
     """Runs `crm_resource`; returns its complaint in one line, empty when it succeeded."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=30,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{type(error).__name__}: {error}"
-    text = " ".join(done.stdout.decode("utf-8", "replace").split())
-    return f"exit status {done.returncode}: {text}" if done.returncode else ""
+    done = ended(command, _COMMAND_SECONDS, with_errors=True)
+    if done.status is None:
+        return done.output
+    text = " ".join(done.output.split())
+    return f"exit status {done.status}: {text}" if done.status else ""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 import shlex
 import socket
-import subprocess
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Callable
 from urllib.parse import urlsplit
 
-from eip_agent.corosync import run
+from eip_agent.commands import ended, run
 
 if TYPE_CHECKING:
     from eip_agent.settings import Settings
@@ -171,32 +170,10 @@ def answers(host: str, port: int, request: bytes, seconds: float) -> bool:
 
 def query(command: Sequence[str], seconds: float) -> tuple[str, bool]:
     """What `attrd_updater` prints, and whether that is an answer."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=seconds,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "", False
-    text = done.stdout.decode("utf-8", "replace")
-    return text, done.returncode in _ANSWERS or _NO_VALUE in text
+    done = ended(command, seconds, with_errors=True)
+    return done.output, done.status in _ANSWERS or _NO_VALUE in done.output
 
 
 def succeeds(command: Sequence[str], seconds: float) -> bool:
     """Whether a command ends with status 0 in time."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=seconds,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+    return ended(command, seconds).status == 0

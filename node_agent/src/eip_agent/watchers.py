@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from eip_agent.board import Board, Outcome
 from eip_agent.channel import ExchangeError
-from eip_agent.corosync import CommandLinks, LibraryLinks, run
+from eip_agent.commands import run
+from eip_agent.corosync import CommandLinks, LibraryLinks
 from eip_agent.pacemaker import PacemakerView, parse_crm_mon, parse_quorum_mode
 from eip_agent.verdicts import ABSENCE_SECONDS
 from eip_agent.view import SETTLED_STATES, Sight, Word, lost_peers

@@ -10,7 +10,7 @@ import shlex
 import sys
 
 from eip_agent.client import NoAnswerError, ask_status
-from eip_agent.corosync import run
+from eip_agent.commands import run
 from eip_agent.doctor import cluster, local, region
 from eip_agent.doctor.finding import Finding, exit_status, failure, ok, worst
 from eip_agent.metadata import Credentials
