@@ -98,7 +98,7 @@ def call(request: Request, account_id: str) -> Reply:
         _caller.principal = request.principal
         try:
             answer = _stubber.process_request(prepared)
-        except NotImplementedError as error:
+        except NotImplementedError as error:  # moto's word for an operation or option it has not
             raise unsupported from error
         finally:
             _caller.principal = "lab"

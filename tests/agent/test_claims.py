@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent.fakes import ME, PEER, PUBLIC_IP, FakeNode, wait_until
+from needs import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -347,8 +348,7 @@ def test_a_loss_is_told_though_nothing_can_be_written(node: FakeNode) -> None:
 
 
 def test_strangers_are_not_answered() -> None:
-    if os.getuid() != 0:
-        pytest.skip("needs root to ask as somebody else")
+    needed("root, to ask as somebody else", there=os.getuid() == 0)
     code = (
         "import _socket,sys\nc=_socket.socket(_socket.AF_UNIX)\nc.connect(sys.argv[1])\n"
         # The agent may have said no and hung up before it is asked.
