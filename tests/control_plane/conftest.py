@@ -13,6 +13,7 @@ import pytest
 from control_plane.harness import Cluster
 from control_plane.local import Local, client
 from control_plane.observed import Invocations
+from control_plane.watched import Watched
 from eip_arbiter.assembly import assemble_inspection
 from eip_arbiter.inspecting import Inspection
 from eip_arbiter.settings import EC2_LOOK_CONFIG
@@ -90,3 +91,9 @@ def inspection(aws: EmbeddedAws, local: Local) -> Inspection:
     environment = aws.functions.get("Operate").spec.environment
     looks = client(aws, "ec2", EC2_LOOK_CONFIG)
     return assemble_inspection(environment, local.arbiter, dynamodb=local.dynamodb, ec2=looks)
+
+
+@pytest.fixture
+def watched(cluster: Cluster, local: Local) -> Watched:
+    local.settle_on_n1(cluster)
+    return Watched(local, cluster)

@@ -2,103 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from control_plane.harness import Cluster
 from control_plane.local import CrashedHere, Local
 from control_plane.observed import lines, metrics
-from eip_arbiter import watching
-from eip_arbiter.announcing import Announcement
+from control_plane.watched import Heard, Watched
 from eip_arbiter.decision.snapshot import Phase
 from eip_arbiter.dynamodb_watch import DynamoDbMemory
-from eip_arbiter.ec2_address import Ec2Preflight
-from eip_arbiter.ports import Association
-from eip_arbiter.watching import CLUSTERS_PER_RUN, Ec2Word, Seen, Unready, Watch, _in_turn
+from eip_arbiter.watching import Ec2Word, Seen, Unready
 
 from lab.embedded.cloud import EmbeddedAws
-
-
-class Heard:
-    """An announcer that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.said: list[Announcement] = []
-
-    def announce(self, announcement: Announcement) -> None:
-        self.said.append(announcement)
-
-    def send(self) -> None:
-        pass
-
-    @property
-    def kinds(self) -> list[str]:
-        return [announcement.kind for announcement in self.said]
-
-
-class OnlyOne(Ec2Preflight):
-    """EC2 as it would be if there were no other cluster."""
-
-    def __init__(self, client: Any, cluster_id: str) -> None:
-        super().__init__(client)
-        self._cluster_id = cluster_id
-
-    def tagged(self) -> dict[str, dict[str, Association | None]]:
-        return {c: places for c, places in super().tagged().items() if c == self._cluster_id}
-
-
-class Forgetful(DynamoDbMemory):
-    """A memory that begins without any cluster, since the table has those of other tests."""
-
-    kept: frozenset[str] = frozenset()
-
-    def clusters(self) -> frozenset[str]:
-        return self.kept
-
-    def keep_clusters(self, cluster_ids: frozenset[str]) -> None:
-        self.kept = cluster_ids
-
-
-class Watched:
-    """The shipped watch in this process, over one cluster."""
-
-    def __init__(self, local: Local, cluster: Cluster) -> None:
-        self.local, self.cluster = local, cluster
-        self.heard = Heard()
-        self.gauges: list[tuple[str, float]] = []
-        local.arbiter = replace(local.arbiter, announcer=self.heard)
-        self.watch = Watch(
-            arbiter=local.arbiter,
-            preflight=OnlyOne(local.ec2, cluster.id),
-            memory=Forgetful(local.dynamodb, cluster.table_name),
-            gauge=lambda metric, value: self.gauges.append((metric, value)),
-        )
-
-    def look(self, after_seconds: float = 60) -> dict[str, int]:
-        self.local.wait(after_seconds)
-        return self.watch.run()
-
-    def calm(self, **of_n2: Any) -> None:
-        """Both nodes report, as they do between two looks."""
-        self.local.hear(self.cluster.runs("n1"))
-        self.local.hear(self.cluster.stands_by("n2", **of_n2))
-
-    @property
-    def seen(self) -> Seen:
-        return self.watch.memory.seen(self.cluster.id)
-
-    @property
-    def problems(self) -> str:
-        found = self.seen.unready.get("eip")
-        return "; ".join(found.problems) if found else ""
-
-
-@pytest.fixture
-def watched(cluster: Cluster, local: Local) -> Watched:
-    local.settle_on_n1(cluster)
-    return Watched(local, cluster)
 
 
 class TestTheRealFunction:
@@ -386,64 +301,6 @@ def test_what_is_remembered_comes_back_as_it_was(watched: Watched) -> None:
     memory.keep_clusters(known | {"a", "b"})
     assert memory.clusters() == known | {"a", "b"}
     memory.keep_clusters(known)
-
-
-def test_a_cluster_of_another_stack_is_left_alone(watched: Watched, new_cluster: Any) -> None:
-    other = new_cluster()
-    watched.watch = replace(watched.watch, preflight=OnlyOne(watched.local.ec2, other.id))
-    assert watched.look(1) == {"clusters": 0, "not_ready": 0}
-
-
-def test_more_clusters_than_one_run_takes_get_their_turn_each() -> None:
-    most = frozenset(f"c{number}" for number in range(2 * CLUSTERS_PER_RUN + 1))
-    looks: Mapping[int, list[str]] = {turn: _in_turn(most, turn * 60_000) for turn in range(3)}
-    assert all(len(look) == CLUSTERS_PER_RUN for look in looks.values())
-    assert {*looks[0], *looks[1], *looks[2]} == most
-    few = frozenset(f"c{number}" for number in range(CLUSTERS_PER_RUN))
-    assert sorted(_in_turn(few, 60_000)) == sorted(few)
-    assert _in_turn(frozenset(), 0) == []
-
-
-def test_what_is_unready_or_silent_counts_each_minute_though_others_have_their_turn(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watching, "CLUSTERS_PER_RUN", 1)
-    watched.watch.memory.keep_clusters(frozenset({watched.cluster.id, "0-without-a-state"}))
-    for _ in range(6):
-        watched.look()
-    counts = [value for metric, value in watched.gauges if metric == "NotReady"]
-    assert counts[-4:] == [1, 1, 1, 1]
-    silent = [each for each in watched.local.told.of("count") if each == "HolderSilent"]
-    assert len(silent) >= 5
-    for _ in range(2):  # whoever's turn it is
-        watched.local.wait(59)
-        watched.calm()
-        watched.look(1)
-    assert watched.gauges[-1] == ("NotReady", 0)
-
-
-def test_a_cluster_that_cannot_be_looked_at_keeps_no_other_one_from_it(
-    watched: Watched,
-) -> None:
-    broken = watched.local.arbiter.store
-    watched.watch.memory.keep_clusters(frozenset({"0-broken", watched.cluster.id}))
-
-    class Store:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(broken, name)
-
-        def read(self, cluster_id: str) -> Any:
-            if cluster_id == "0-broken":
-                raise ValueError("its item cannot be read")
-            return broken.read(cluster_id)
-
-    arbiter = replace(watched.local.arbiter, store=Store())
-    watched.watch = replace(watched.watch, arbiter=arbiter)
-    with pytest.raises(ValueError, match="its item cannot be read"):
-        watched.look()
-    assert watched.gauges[-1][0] == "NotReady"
-    assert "0-broken could not be looked at" in str(watched.local.told)
-    assert watched.seen.silent_since_ms, "the other one was looked at"
 
 
 def test_what_the_last_cluster_looked_at_gave_reason_to_say_is_sent(watched: Watched) -> None:
