@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import builders
 import pytest
 from control_plane.harness import Cluster
 from control_plane.local import Local
-from eip_arbiter.decision.snapshot import Ec2Evidence, Order, Phase
+from eip_arbiter.decision.snapshot import Address, Ec2Evidence, Order, Phase, Snapshot
 from eip_arbiter.ec2_address import Ec2Inventory
+from eip_arbiter.ports import Committed
 from eip_arbiter.registering import departed
 from eip_contract.report import ReportRejected
 
@@ -54,6 +56,60 @@ def test_a_start_brings_an_address_in_that_was_tagged_since(
     local.hear(cluster.stands_by("n2", incarnation=2))
     assert set(cluster.snapshot.addresses) == {"eip", "vip"}
     assert cluster.holder == "n1"
+
+
+def exchange(aws: EmbeddedAws, cluster: Cluster) -> str:
+    """Another Elastic IP gets the tags of the cluster's one; returns its public address."""
+    ec2 = aws.client("ec2", "looks")
+    old = cluster.world.addresses["eip"].allocation_id
+    ec2.delete_tags(Resources=[old], Tags=[{"Key": CLUSTER_TAG}])
+    new = ec2.allocate_address(Domain="vpc")
+    tag(aws, new["AllocationId"], CLUSTER_TAG, cluster.id)
+    return str(new["PublicIp"])
+
+
+def test_an_elastic_ip_that_was_exchanged_is_put_where_the_old_one_was(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    before = cluster.address
+    new_ip = exchange(aws, cluster)
+    local.hear(cluster.stands_by("n2", incarnation=2))
+    after = cluster.address
+    assert f"{new_ip} takes the place of {before.public_ip} for eip" in str(local.told)
+    assert (after.public_ip, after.association_id, after.interface_id) == (new_ip, None, None)
+    assert (after.holder, after.term, after.rule) == (before.holder, before.term, before.rule)
+    local.hear(cluster.claims("n2", incarnation=2))
+    assert cluster.holder == "n1", "no claim is won by it"
+    local.hear(cluster.stands_by("n2", incarnation=2), after_seconds=30)
+    local.hear(cluster.runs("n1"))  # it has the old one only
+    assert (cluster.holder, cluster.address.rule) == ("n1", "R080")
+    (place,) = aws.client("ec2", "looks").describe_addresses(PublicIps=[new_ip])["Addresses"]
+    assert place["NetworkInterfaceId"] == cluster.world.nodes["n1"].interface_id
+
+
+def test_an_exchange_that_loses_its_race_comes_with_the_next_start(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    old_ip, new_ip = cluster.public_ip, exchange(aws, cluster)
+    store = local.arbiter.store
+
+    class Overtaken:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def commit(self, snapshot: Snapshot, address: Address, rested_on: Any) -> Any:
+            assert isinstance(store.pause(snapshot, 0), Committed)
+            return store.commit(snapshot, address, rested_on)
+
+    arbiter, local.arbiter = local.arbiter, replace(local.arbiter, store=Overtaken())
+    local.hear(cluster.stands_by("n2", incarnation=2))
+    local.arbiter = arbiter
+    assert cluster.address.public_ip == old_ip
+    assert "takes the place" not in str(local.told)
+    local.hear(cluster.stands_by("n2", incarnation=3))
+    assert cluster.address.public_ip == new_ip
 
 
 def test_a_node_whose_tag_is_gone_stays_as_it_was_and_it_is_said_once(

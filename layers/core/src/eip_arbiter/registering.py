@@ -44,19 +44,53 @@ def register(
         cluster=report.cluster_id,
         instance=report.instance_id,
     )
-    _forget_terminated(report.cluster_id, store, telemetry)
+    snapshot = store.read(report.cluster_id)
+    if snapshot is not None:
+        snapshot = _take_up_exchanged(snapshot, addresses, store, telemetry)
+        _forget_terminated(snapshot, store, telemetry)
 
 
-def _forget_terminated(cluster_id: str, store: Store, telemetry: Telemetry) -> None:
+def _take_up_exchanged(
+    snapshot: Snapshot, tagged: tuple[Address, ...], store: Store, telemetry: Telemetry
+) -> Snapshot:
+    """Another Elastic IP has the resource's tag than before: the grant in force is of that one now.
+
+    The holder and the term stay, so nobody wins or loses a claim by it; R080 associates it once
+    the holder tells that it is not there. A lost race is left to the next registration.
+    """
+    for new in tagged:
+        known = snapshot.addresses[new.resource]
+        if known.allocation_id == new.allocation_id:
+            continue
+        exchanged = replace(
+            known,
+            allocation_id=new.allocation_id,
+            public_ip=new.public_ip,
+            private_ip_index=new.private_ip_index,
+            association_id=new.association_id,
+            interface_id=new.interface_id,
+        )
+        outcome = store.commit(snapshot, exchanged, ())
+        if isinstance(outcome, Committed):
+            snapshot = outcome.snapshot
+            telemetry.decided(
+                "exchanged",
+                f"{new.public_ip} takes the place of {known.public_ip} for {new.resource}, "
+                "by EC2's tags",
+                cluster=snapshot.cluster_id,
+            )
+    return snapshot
+
+
+def _forget_terminated(snapshot: Snapshot, store: Store, telemetry: Telemetry) -> None:
     """A cluster whose instances are replaced again and again must not grow for ever.
 
     A lost race is left to the next registration.
     """
-    snapshot = store.read(cluster_id)
-    gone = departed(snapshot) if snapshot else ()
-    if snapshot and gone and isinstance(store.forget(snapshot, gone), Committed):
+    gone = departed(snapshot)
+    if gone and isinstance(store.forget(snapshot, gone), Committed):
         telemetry.decided(
-            "forgotten", f"{', '.join(gone)} is terminated, says EC2", cluster=cluster_id
+            "forgotten", f"{', '.join(gone)} is terminated, says EC2", cluster=snapshot.cluster_id
         )
 
 
