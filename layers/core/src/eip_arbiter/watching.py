@@ -22,6 +22,8 @@ EC2's request limit as the call itself is."""
 DRY_RUNS_PER_RUN = 300
 """After so many, one standby that EC2 would take is enough to know."""
 MINUTE_MS = 60_000
+RETIRED_MS = 60 * MINUTE_MS
+"""An address without a tag of which no node spoke for so long is taken for retired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class Watch:
         known = self.memory.clusters()
         every = known | tagged.keys()
         found: dict[str, tuple[int, int]] = {}
+        gone: set[str] = set()
         failed: Exception | None = None
         self.budget.spent = 0
         for cluster_id in _in_turn(every, began):
@@ -133,6 +136,8 @@ class Watch:
                     continue  # another stack's cluster, or none of its nodes has reported yet
                 snapshot = self.arbiter.on_snapshot(snapshot)
                 found[cluster_id] = self._look(snapshot, tagged.get(cluster_id, {}))
+                if self._is_gone(snapshot, tagged.get(cluster_id, {})):
+                    gone.add(cluster_id)
             except Exception as error:  # noqa: BLE001 - raised below
                 failed = error
                 self.arbiter.telemetry.failed(
@@ -140,8 +145,9 @@ class Watch:
                     cluster=cluster_id,
                 )
         self.arbiter.announcer.send()
-        if not found.keys() <= known:
-            self.memory.keep_clusters(known | found.keys())
+        now_known = (known | found.keys()) - gone
+        if now_known != known:
+            self.memory.keep_clusters(now_known)
         unready = sum(count for count, _ in self._with_others(every, found).values())
         self.gauge("NotReady", unready)
         if failed:
@@ -175,6 +181,10 @@ class Watch:
         silent, unready, ec2 = {}, {}, {}
         for resource, address in snapshot.addresses.items():
             case = Case(snapshot, address, self.arbiter.policy, self.arbiter.clock())
+            if retired(case, tagged):
+                if resource in before.unready:
+                    self._retired(case)
+                continue
             if case.holder and not case.is_fresh(case.holder):
                 silent[resource] = self._silent(case, before.silent_since_ms.get(resource))
             word = Ec2Word(case.now_ms, drift(case, tagged), self._refusals(case))
@@ -190,6 +200,19 @@ class Watch:
         if seen != before:
             self.memory.keep_seen(snapshot.cluster_id, seen)
         return len(unready), len(silent)
+
+    def _is_gone(self, snapshot: Snapshot, tagged: Mapping[str, Association | None]) -> bool:
+        """Whether all of a cluster is retired: it is looked at again once an address is tagged."""
+        policy, now = self.arbiter.policy, self.arbiter.clock()
+        cases = [Case(snapshot, address, policy, now) for address in snapshot.addresses.values()]
+        return not tagged and all(retired(case, tagged) for case in cases)
+
+    def _retired(self, case: Case) -> None:
+        sentence = (
+            f"{_it(case.address)} is retired: EC2 has no tag of {case.snapshot.cluster_id} on it, "
+            "and no node speaks of its resource"
+        )
+        self.arbiter.telemetry.decided("retired", sentence, cluster=case.snapshot.cluster_id)
 
     def _refusals(self, case: Case) -> dict[str, str]:
         """By instance id, why EC2 would refuse; asked of the standbys that are fit otherwise."""
@@ -253,6 +276,21 @@ def _in_turn(cluster_ids: frozenset[str], now_ms: int) -> list[str]:
     ordered = sorted(cluster_ids)
     begin = now_ms // MINUTE_MS * CLUSTERS_PER_RUN % (len(ordered) or 1)
     return [*ordered[begin:], *ordered[:begin]][:CLUSTERS_PER_RUN]
+
+
+def retired(case: Case, tagged: Mapping[str, Association | None]) -> bool:
+    """Whether the address was given up on purpose: untagged, and long unknown to every Pacemaker.
+
+    What is only broken says so in one of the two ways for an hour at least, and was told by then.
+    """
+    if case.address.allocation_id in tagged:
+        return False
+    reports = [node.report for node in case.snapshot.nodes.values() if node.report]
+    return not any(
+        case.now_ms - report.said_at_ms < RETIRED_MS
+        and (report.pacemaker_state != "online" or case.address.resource in report.resources)
+        for report in reports
+    )
 
 
 def drift(case: Case, tagged: Mapping[str, Association | None]) -> tuple[str, ...]:
