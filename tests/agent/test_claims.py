@@ -88,6 +88,24 @@ def test_a_refused_start_says_who_holds_it_and_is_cleaned_up_when_whole(node: Fa
     assert node.region.reports[-1].resources["eip"].state == "stopped"
 
 
+def test_a_start_that_a_stop_overtook_is_cleaned_up_too(node: FakeNode) -> None:
+    # Pacemaker stops what timed out, as after a node that stood still, and bans the node for it.
+    node.region.grants = False
+    node.region.grant(PEER)
+    node.write_cluster(peer_online=False, links_up=False)
+    node.start()
+    loser = in_background(node)
+    wait_until(lambda: node.region.reports[-1].awaiting == ("eip",), "it claims")
+    assert node.act("stop").returncode == 0
+    _, said = loser.communicate(timeout=10)
+    assert loser.returncode == 1
+    assert "another operation took this start's place" in said
+    node.write_cluster(start_failed=True, peer_online=True, links_up=True)
+    wait_until(node.calls, "the failure is cleaned up")
+    assert node.calls() == ["--cleanup --resource eip --node n1"]
+    assert node.region.reports[-1].resources["eip"].state == "stopped"
+
+
 def test_a_waiting_start_gives_up_when_the_holders_link_is_back(node: FakeNode) -> None:
     node.region.grants = False
     node.region.grant(PEER)

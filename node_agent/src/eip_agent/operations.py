@@ -81,15 +81,17 @@ class Operations:
         with self._board.changed:
             now = time.monotonic()
             # A stop may have overtaken this start; then the last word is the stop's.
-            if self._board.sight().words.get(resource) is not word:
-                granted = False
-            elif granted:
+            overtaken = self._board.sight().words.get(resource) is not word
+            granted = granted and not overtaken
+            if granted:
                 ip, term = verdict.public_ip, verdict.term
                 self._board.set_word(resource, Word("started", now, word.claim, term, ip))
                 self._clean_up.settled(resource)
             else:
-                self._board.set_word(resource, Word("stopped", now))
+                # Pacemaker remembers it as failed in either case, by our answer or by its time-out.
                 self._clean_up.note(resource, now, began)
+                if not overtaken:
+                    self._board.set_word(resource, Word("stopped", now))
             self._reporter.pulse()
         self._board.metadata_wake.set()
         self._say(
