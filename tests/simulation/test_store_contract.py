@@ -3,148 +3,38 @@
 The simulation rests on the memory store; here it is held to the shipped store on the embedded AWS.
 """
 
-# ruff: noqa: S311 - a run must be repeatable, nothing is secret
-
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import builders
 import pytest
-from eip_arbiter.decision.outcome import ReportSeen
 from eip_arbiter.decision.snapshot import (
-    GOING_INSTANCE,
-    Address,
     Order,
-    OrderKind,
     Phase,
     Refusal,
     Snapshot,
 )
-from eip_arbiter.dynamodb_store import DynamoDbStore
 from eip_arbiter.ports import (
     Committed,
-    HistoryEntry,
     LostRace,
     Recorded,
     StaleReport,
-    Store,
     Unregistered,
 )
-from eip_contract.report import NodeReport
-from eip_contract.state_item import (
-    STATE_SORT_KEY,
-    ClusterStatus,
-    cluster_partition_key,
-    read_status,
+
+from simulation.both_stores import (
+    NOW,
+    Subject,
+    granted,
+    read,
+    report,
+    seen,
+    unheld,
 )
-
-from lab.embedded.cloud import EmbeddedAws
-from simulation.memory_store import MemoryStore
-
-ROOT = Path(__file__).parents[2]
-NOW = builders.NOW
-
-
-@dataclass
-class Subject:
-    """A store under test, how to read what nodes read, and how to let several act at once."""
-
-    store: Store
-    status: Callable[[str], ClusterStatus | None]
-    at_once: Callable[[list[Callable[[], Any]]], None]
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(ROOT / "template.yaml", work_dir=tmp_path_factory.mktemp("aws")) as running:
-        yield running
-
-
-def in_dynamodb(aws: EmbeddedAws) -> Subject:
-    client, table = aws.client("dynamodb", "contract"), aws.outputs["TableName"]
-
-    def status(cluster_id: str) -> ClusterStatus | None:
-        key = {"pk": {"S": cluster_partition_key(cluster_id)}, "sk": {"S": STATE_SORT_KEY}}
-        item = client.get_item(TableName=table, Key=key).get("Item")
-        return read_status(item) if item else None
-
-    def at_once(works: list[Callable[[], Any]]) -> None:
-        threads = [threading.Thread(target=work) for work in works]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-
-    return Subject(DynamoDbStore(client, table), status, at_once)
-
-
-def in_memory() -> Subject:
-    store = MemoryStore()
-
-    def one_by_one(works: list[Callable[[], Any]]) -> None:
-        # Each call of it is one step, so any order of them is what a race can be.
-        for work in works:
-            work()
-
-    return Subject(store, store.status, one_by_one)
-
-
-@pytest.fixture(params=["memory", "DynamoDB"])
-def subject(request: pytest.FixtureRequest) -> Subject:
-    if request.param == "memory":
-        return in_memory()
-    return in_dynamodb(request.getfixturevalue("aws"))
-
-
-@pytest.fixture
-def cluster_id(request: pytest.FixtureRequest) -> str:
-    return f"c-{abs(hash(request.node.name))}"
-
-
-def report(cluster_id: str, number: int = 1, **changes: Any) -> NodeReport:
-    return replace(builders.node_report(number, **changes), cluster_id=cluster_id)
-
-
-def unheld(resource: str = "eip", index: int = 0) -> Address:
-    return Address(resource, f"eipalloc-{index}", f"203.0.113.{index}", index)
-
-
-@pytest.fixture
-def known(subject: Subject, cluster_id: str) -> Snapshot:
-    """Two nodes, two addresses, one report of each node."""
-    addresses = (unheld(), unheld("vip", 1))
-    for number in (1, 2):
-        subject.store.register(cluster_id, builders.node(number, None), addresses)
-        subject.store.record_report(report(cluster_id, number), NOW)
-    return read(subject, cluster_id)
-
-
-def read(subject: Subject, cluster_id: str) -> Snapshot:
-    found = subject.store.read(cluster_id)
-    assert found is not None
-    return found
-
-
-def granted(snapshot: Snapshot, resource: str = "eip", **changes: Any) -> Address:
-    address = snapshot.addresses[resource]
-    moving = replace(
-        address, holder=builders.N1, term=address.term + 1, phase=Phase.MOVING, changed_at_ms=NOW
-    )
-    return replace(moving, **changes)
-
-
-def seen(snapshot: Snapshot) -> tuple[ReportSeen, ...]:
-    return tuple(
-        ReportSeen(node.instance_id, node.report.incarnation, node.report.seq)
-        for node in snapshot.nodes.values()
-        if node.report
-    )
 
 
 def test_an_unknown_cluster_is_not_there(subject: Subject, cluster_id: str) -> None:
@@ -347,7 +237,7 @@ def test_of_racing_commits_one_wins(
 @pytest.mark.parametrize("count", [2, 10])
 @pytest.mark.usefixtures("known")
 def test_of_racing_reports_the_newest_stays(subject: Subject, cluster_id: str, count: int) -> None:
-    order = random.Random(count).sample(range(2, 2 + count), count)
+    order = random.Random(count).sample(range(2, 2 + count), count)  # noqa: S311 - no secret
     subject.at_once(
         [
             lambda seq=seq: subject.store.record_report(report(cluster_id, seq=seq), NOW + seq)  # type: ignore[misc]
@@ -357,167 +247,6 @@ def test_of_racing_reports_the_newest_stays(subject: Subject, cluster_id: str, c
     newest = read(subject, cluster_id).nodes[builders.N1].report
     assert newest is not None
     assert newest.seq == max(order)
-
-
-class Twins:
-    """Both stores through the same random steps; whatever they answer must be the same."""
-
-    def __init__(self, one: Subject, other: Subject, cluster_id: str, rng: random.Random) -> None:
-        self.stores = one.store, other.store
-        self.cluster_id, self.rng = cluster_id, rng
-        self.old: list[Snapshot] = []
-        self.at_ms = NOW
-
-    def step(self) -> None:
-        rng = self.rng
-        self.at_ms += rng.randint(0, 3)
-        number = rng.randint(1, 3)
-        name = rng.choice(
-            (
-                "record",
-                "record",
-                "record",
-                "state",
-                "register",
-                "commit",
-                "commit",
-                "settle",
-                "settle",
-                "pause",
-                "forget",
-                "read",
-                "history",
-            )
-        )
-        answers = [getattr(self, name)(store, number, rng.getstate()) for store in self.stores]
-        rng.random()
-        assert answers[0] == answers[1], name
-        snapshot = getattr(answers[0], "snapshot", answers[0])
-        if isinstance(snapshot, Snapshot):
-            self.old.append(snapshot)
-
-    def _again(self, state: Any) -> random.Random:
-        rng = random.Random()
-        rng.setstate(state)
-        return rng
-
-    def _old(self, rng: random.Random) -> Snapshot | None:
-        if not self.old:
-            return None
-        return self.old[-1] if rng.random() < 0.6 else rng.choice(self.old[-6:])
-
-    def record(self, store: Store, number: int, state: Any) -> Any:
-        rng = self._again(state)
-        return store.record_report(
-            report(
-                self.cluster_id,
-                number,
-                seq=rng.randint(0, 12),
-                incarnation=rng.randint(1, 2),
-                lost=rng.choice(((), ("n2",))),
-                awaiting=rng.choice(((), ("eip",))),
-                state=rng.choice(("started", "starting", "stopped", "failed")),
-                public_ips=rng.choice((None, (), ("203.0.113.1",))),
-            ),
-            self.at_ms,
-        )
-
-    def state(self, store: Store, number: int, state: Any) -> Any:
-        rng = self._again(state)
-        return store.record_instance_state(
-            self._instance(number),
-            rng.choice(GOING_INSTANCE),
-            self.at_ms - rng.randint(0, 4),
-        )
-
-    def _instance(self, number: int) -> str:
-        return builders.instance_id(number)
-
-    def register(self, store: Store, number: int, state: Any) -> Any:
-        rng = self._again(state)
-        node = replace(
-            builders.node(number, None), priority=rng.randint(0, 1), nofailover=rng.random() < 0.2
-        )
-        store.register(
-            self.cluster_id, node, rng.choice(((unheld(),), (unheld(), unheld("vip", 1))))
-        )
-        return store.read(self.cluster_id)
-
-    def commit(self, store: Store, number: int, state: Any) -> Any:
-        rng = self._again(state)
-        snapshot = self._old(rng)
-        if snapshot is None:
-            return None
-        resource = rng.choice(sorted(snapshot.addresses))
-        address = replace(
-            snapshot.addresses[resource],
-            holder=rng.choice((None, self._instance(number))),
-            term=snapshot.addresses[resource].term + rng.randint(0, 1),
-            phase=rng.choice((Phase.MOVING, Phase.MOVING, Phase.SETTLED)),
-            changed_at_ms=self.at_ms,
-            deadline_ms=self.at_ms + 9,
-            rule=rng.choice(("R050", "R070")),
-            recent_moves_ms=rng.choice(((), (self.at_ms,))),
-            refusal=rng.choice((None, Refusal(self._instance(1), self.at_ms))),
-            order=rng.choice((None, *self._orders())),
-            ended_orders=rng.choice(((), ("0123456789abcdef", "0123456789"))),
-        )
-        return store.commit(snapshot, address, rng.choice(((), seen(snapshot))))
-
-    def _orders(self) -> list[Order]:
-        target = self._instance(2)
-        return [
-            Order("o", target, True, self.at_ms, NOW, kind, holder)
-            for kind in OrderKind
-            for holder in ("", self._instance(1))
-        ]
-
-    def settle(self, store: Store, number: int, state: Any) -> Any:
-        rng = self._again(state)
-        snapshot = self._old(rng)
-        if snapshot is None:
-            return None
-        address = snapshot.addresses[rng.choice(sorted(snapshot.addresses))]
-        association = rng.choice((None, f"eipassoc-{number}"))
-        return store.settle(
-            snapshot,
-            replace(
-                address,
-                phase=Phase.SETTLED,
-                association_id=association,
-                interface_id=association and f"eni-{number}",
-                changed_at_ms=self.at_ms,
-            ),
-        )
-
-    def pause(self, store: Store, number: int, state: Any) -> Any:
-        snapshot = self._old(self._again(state))
-        return None if snapshot is None else store.pause(snapshot, self.at_ms * (number % 2))
-
-    def forget(self, store: Store, number: int, state: Any) -> Any:
-        snapshot = self._old(self._again(state))
-        return snapshot and store.forget(snapshot, (self._instance(number),))
-
-    def read(self, store: Store, number: int, state: Any) -> Any:  # noqa: ARG002
-        return store.read(self.cluster_id)
-
-    def history(self, store: Store, number: int, state: Any) -> Any:  # noqa: ARG002
-        store.append_history(
-            HistoryEntry(self.cluster_id, "eip", number, NOW, "grant", "a sentence", "{}")
-        )
-        return store.read(self.cluster_id)
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_both_stores_answer_every_step_the_same(aws: EmbeddedAws, seed: int) -> None:
-    rng = random.Random(seed)
-    shared = in_dynamodb(aws)
-    twins = Twins(in_memory(), shared, f"twins-{seed}", rng)
-    # Instances point to one cluster: each seed has its own.
-    twins._instance = lambda number: f"i-{16 * (seed + 64) + number:017x}"  # type: ignore[method-assign]  # noqa: SLF001
-    for _ in range(60):
-        twins.step()
-    assert len({type(answer) for answer in twins.old}) == 1
 
 
 def test_a_node_that_is_forgotten_leaves_nothing_but_what_others_said(

@@ -1,0 +1,195 @@
+"""Both stores through the same random steps: whatever they answer must be the same."""
+
+# ruff: noqa: S311 - a run must be repeatable, nothing is secret
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import builders
+import pytest
+from eip_arbiter.decision.snapshot import (
+    GOING_INSTANCE,
+    Order,
+    OrderKind,
+    Phase,
+    Refusal,
+    Snapshot,
+)
+from eip_arbiter.ports import (
+    HistoryEntry,
+    Store,
+)
+
+from lab.embedded.cloud import EmbeddedAws
+from simulation.both_stores import (
+    NOW,
+    Subject,
+    in_dynamodb,
+    in_memory,
+    report,
+    seen,
+    unheld,
+)
+
+
+class Twins:
+    """Both stores through the same random steps; whatever they answer must be the same."""
+
+    def __init__(self, one: Subject, other: Subject, seed: int) -> None:
+        self.stores = one.store, other.store
+        self.cluster_id, self.rng = f"twins-{seed}", random.Random(seed)
+        # An instance points to one cluster, and all tests share a table: each seed has its own.
+        self._first = 16 * (seed + 64)
+        self.old: list[Snapshot] = []
+        self.at_ms = NOW
+
+    def step(self) -> None:
+        rng = self.rng
+        self.at_ms += rng.randint(0, 3)
+        number = rng.randint(1, 3)
+        name = rng.choice(
+            (
+                "record",
+                "record",
+                "record",
+                "state",
+                "register",
+                "commit",
+                "commit",
+                "settle",
+                "settle",
+                "pause",
+                "forget",
+                "read",
+                "history",
+            )
+        )
+        answers = [getattr(self, name)(store, number, rng.getstate()) for store in self.stores]
+        rng.random()
+        assert answers[0] == answers[1], name
+        snapshot = getattr(answers[0], "snapshot", answers[0])
+        if isinstance(snapshot, Snapshot):
+            self.old.append(snapshot)
+
+    def _again(self, state: Any) -> random.Random:
+        rng = random.Random()
+        rng.setstate(state)
+        return rng
+
+    def _old(self, rng: random.Random) -> Snapshot | None:
+        if not self.old:
+            return None
+        return self.old[-1] if rng.random() < 0.6 else rng.choice(self.old[-6:])
+
+    def record(self, store: Store, number: int, state: Any) -> Any:
+        rng = self._again(state)
+        said = report(
+            self.cluster_id,
+            number,
+            seq=rng.randint(0, 12),
+            incarnation=rng.randint(1, 2),
+            lost=rng.choice(((), ("n2",))),
+            awaiting=rng.choice(((), ("eip",))),
+            state=rng.choice(("started", "starting", "stopped", "failed")),
+            public_ips=rng.choice((None, (), ("203.0.113.1",))),
+        )
+        said = replace(said, instance_id=self._instance(number))
+        return store.record_report(said, self.at_ms, rng.choice((0, 40_000)))
+
+    def state(self, store: Store, number: int, state: Any) -> Any:
+        rng = self._again(state)
+        return store.record_instance_state(
+            self._instance(number),
+            rng.choice(GOING_INSTANCE),
+            self.at_ms - rng.randint(0, 4),
+        )
+
+    def _instance(self, number: int) -> str:
+        return builders.instance_id(self._first + number)
+
+    def register(self, store: Store, number: int, state: Any) -> Any:
+        rng = self._again(state)
+        node = replace(
+            builders.node(number, None),
+            instance_id=self._instance(number),
+            priority=rng.randint(0, 1),
+            nofailover=rng.random() < 0.2,
+        )
+        addresses = rng.choice(((unheld(),), (unheld(), unheld("vip", 1))))
+        store.register(self.cluster_id, node, addresses)
+        return store.read(self.cluster_id)
+
+    def commit(self, store: Store, number: int, state: Any) -> Any:
+        rng = self._again(state)
+        snapshot = self._old(rng)
+        if snapshot is None:
+            return None
+        resource = rng.choice(sorted(snapshot.addresses))
+        address = replace(
+            snapshot.addresses[resource],
+            holder=rng.choice((None, self._instance(number))),
+            term=snapshot.addresses[resource].term + rng.randint(0, 1),
+            phase=rng.choice((Phase.MOVING, Phase.MOVING, Phase.SETTLED)),
+            changed_at_ms=self.at_ms,
+            deadline_ms=self.at_ms + 9,
+            rule=rng.choice(("R050", "R070")),
+            recent_moves_ms=rng.choice(((), (self.at_ms,))),
+            refusal=rng.choice((None, Refusal(self._instance(1), self.at_ms))),
+            order=rng.choice((None, *self._orders())),
+            ended_orders=rng.choice(((), ("0123456789abcdef", "0123456789"))),
+        )
+        return store.commit(snapshot, address, rng.choice(((), seen(snapshot))))
+
+    def _orders(self) -> list[Order]:
+        target = self._instance(2)
+        return [
+            Order("o", target, True, self.at_ms, NOW, kind, holder)
+            for kind in OrderKind
+            for holder in ("", self._instance(1))
+        ]
+
+    def settle(self, store: Store, number: int, state: Any) -> Any:
+        rng = self._again(state)
+        snapshot = self._old(rng)
+        if snapshot is None:
+            return None
+        address = snapshot.addresses[rng.choice(sorted(snapshot.addresses))]
+        association = rng.choice((None, f"eipassoc-{number}"))
+        return store.settle(
+            snapshot,
+            replace(
+                address,
+                phase=Phase.SETTLED,
+                association_id=association,
+                interface_id=association and f"eni-{number}",
+                changed_at_ms=self.at_ms,
+            ),
+        )
+
+    def pause(self, store: Store, number: int, state: Any) -> Any:
+        snapshot = self._old(self._again(state))
+        return None if snapshot is None else store.pause(snapshot, self.at_ms * (number % 2))
+
+    def forget(self, store: Store, number: int, state: Any) -> Any:
+        snapshot = self._old(self._again(state))
+        return snapshot and store.forget(snapshot, (self._instance(number),))
+
+    def read(self, store: Store, number: int, state: Any) -> Any:  # noqa: ARG002
+        return store.read(self.cluster_id)
+
+    def history(self, store: Store, number: int, state: Any) -> Any:  # noqa: ARG002
+        store.append_history(
+            HistoryEntry(self.cluster_id, "eip", number, NOW, "grant", "a sentence", "{}")
+        )
+        return store.read(self.cluster_id)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_both_stores_answer_every_step_the_same(aws: EmbeddedAws, seed: int) -> None:
+    twins = Twins(in_memory(), in_dynamodb(aws), seed)
+    for _ in range(60):
+        twins.step()
+    assert len({type(answer) for answer in twins.old}) == 1
