@@ -294,6 +294,32 @@ def test_a_move_that_pacemaker_refuses_is_reported_in_printable_text() -> None:
     assert orders.progress.detail.isprintable()
 
 
+def test_pacemaker_is_asked_again_after_a_refusal_where_the_address_is_already() -> None:
+    pacemaker = Pacemaker()
+    pacemaker.trouble = "exit status 102: Not connected"
+    orders = Orders(pacemaker.run, quiet)
+    now = ordered().now
+    orders.step(ordered(), 1_000)
+    pacemaker.trouble = ""
+    orders.step(ordered(now=now + 29.0), 1_000)
+    assert len(pacemaker.asked) == 2
+    orders.step(ordered(now=now + 31.0), 1_000)
+    assert orders.progress is not None
+    assert (len(pacemaker.asked), orders.progress.state) == (4, "moving")
+
+
+def test_a_refused_switchover_is_over() -> None:
+    pacemaker = Pacemaker()
+    pacemaker.trouble = "exit status 102: Not connected"
+    orders = Orders(pacemaker.run, quiet)
+    elsewhere = status(PEER, order_id="o1", order_target=ME, order_until_ms=5_000)
+    orders.step(ordered(status=elsewhere), 1_000)
+    orders.step(ordered(status=elsewhere, now=ordered().now + 31.0), 1_000)
+    assert len(pacemaker.asked) == 2
+    assert orders.progress is not None
+    assert orders.progress.state == "failed"
+
+
 def lost(term: int = 3, holder: str = PEER, **changes: Any) -> Sight:
     """n1 runs what was granted to n2, which is behind a cut."""
     started = {"eip": Word("started", 1.0, term=2, public_ip="203.0.113.7")}

@@ -251,7 +251,7 @@ class Orders:
         state = followed.state
         if state in ("seen", "moving") and resource_state(s, resource) == "started":
             self._tell(followed, "done", self._clear(followed) or "it is started here", resource)
-        elif state == "seen" or self._is_forgotten(s, resource, followed):
+        elif state == "seen" or self._is_to_be_asked_again(s, address, followed):
             if s.pacemaker.state != "online":
                 return
             followed.asked_at = s.now
@@ -264,13 +264,16 @@ class Orders:
             state = "failed" if trouble else "moving"
             self._tell(followed, state, trouble or "Pacemaker was asked to move it", resource)
 
-    def _is_forgotten(self, s: Sight, resource: str, followed: _Followed) -> bool:
+    def _is_to_be_asked_again(self, s: Sight, address: AddressStatus, followed: _Followed) -> bool:
         """Whether Pacemaker has not followed for long, or no longer does, while the order stands.
 
         A join may have dropped its constraint, or have kept another copy than the one started here.
+        Where it could not be asked, as with Corosync just gone, an order is over unless the address
+        is here already: the service must not stay behind.
         """
-        stopped = resource_state(s, resource) == "stopped"
-        waiting = followed.state in ("moving", "done") and stopped
+        is_here = address.holder == s.instance_id
+        open_ = followed.state in ("moving", "done") or (followed.state == "failed" and is_here)
+        waiting = open_ and resource_state(s, address.resource) == "stopped"
         return waiting and not lost_peers(s) and s.now - followed.asked_at >= _ASK_AGAIN_SECONDS
 
     def _clear(self, followed: _Followed) -> str:
