@@ -142,7 +142,9 @@ def i2_undisturbed_holder(watch: Watch, old: Address, after: Address) -> str | N
     started = watch.starts.get((holder.instance_id, old.resource), 0.0)
     if watch.now - max(disturbed_at, started) < UNDISTURBED_SECONDS or watch.world.weather.is_bad:
         return None
-    if holder.aws_cut or holder.agent is None or holder.agent.process.frozen:
+    # One whose claim is kept back may have got the address since, by what it said before.
+    unheard = holder.aws_cut or watch.world.region.keeps_back(holder.instance_id)
+    if unheard or holder.agent is None or holder.agent.process.frozen:
         return None
     return f"{after.rule} took {old.resource} off {holder.key}, which runs it undisturbed"
 

@@ -142,6 +142,10 @@ class Region:
         """From now on the bus keeps the last claim of a node, and loses all else that it says."""
         self._kept_back[instance_id] = None
 
+    def keeps_back(self, instance_id: str) -> bool:
+        """Whether it does so now."""
+        return instance_id in self._kept_back
+
     def let_go(self, instance_id: str) -> None:
         """What was kept back arrives, then all is as before."""
         handle = self._kept_back.pop(instance_id, None)
