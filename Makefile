@@ -31,7 +31,7 @@ sim: $(VENV)/.dev ## The deterministic simulation: SEEDS=1000, ARGS="--first 7"
 	@cd tests && ../$(PY) -m simulation --seeds $(SEEDS) --jobs 2 $(ARGS)
 
 sim-mutants: $(VENV)/.dev ## The planted bugs, and how many seeds catch each
-	@cd tests && ../$(PY) -m simulation --mutants --seeds 400 $(ARGS)
+	@cd tests && ../$(PY) -m simulation --mutants --seeds 1500 $(ARGS)
 
 bench: $(VENV)/.bench ## Benchmarks beside their peers: a table, bench/results.json and a plot; the cluster as root
 	@$(PY) -m bench $(ARGS)

@@ -5,9 +5,12 @@ Times are `time.monotonic()` seconds; nodes are named as Pacemaker names them, "
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from lab.rounds.plan import KINDS, Kind, Plan
+
+_RESUMED = re.compile(r"the move of \S+ \(\S+\) to (\S+) \(term ")
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,9 @@ class Line:
 
     @property
     def node(self) -> str:
-        """Whom a grant is for: its sentence begins with the name."""
-        return self.sentence.partition(" ")[0]
+        """Whom a grant is for: its sentence begins with the name, that of a resumed move has it."""
+        resumed = _RESUMED.match(self.sentence)
+        return resumed[1] if resumed else self.sentence.partition(" ")[0]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import builders
 import pytest
+from eip_arbiter.decision import decide
+from eip_arbiter.decision.policy import Policy
+from eip_arbiter.decision.snapshot import Phase
 
 from lab.rounds.facts import End, Facts, Line, Move, Operation, Put
 from lab.rounds.judge import INVARIANTS, judge
@@ -275,6 +279,15 @@ def test_a_round_that_went_as_it_must_is_not_complained_about(facts: Facts) -> N
 @pytest.mark.parametrize(("invariant", "facts"), BAD.values(), ids=BAD.keys())
 def test_a_round_that_went_wrong_is_complained_about(invariant: str, facts: Facts) -> None:
     assert invariant in {violation.partition(":")[0] for violation in judge(facts)}
+
+
+def test_a_resumed_move_is_the_grant_of_whom_its_sentence_names() -> None:
+    stuck = builders.address(holder=builders.N2, phase=Phase.MOVING, deadline_ms=builders.NOW)
+    said = decide(builders.snapshot(at=stuck), "eip", Policy(), builders.NOW + 1)
+    assert said.rule == "R031"
+    assert Line(BEGAN, "grant", 7, "R070", said.sentence).node == "n2"
+    resumed = dataclasses.replace(grant(3.5, 5, "n2"), sentence=said.sentence)
+    assert list(judge(takeover(POWER_LOSS, lines=(resumed,)))) == []
 
 
 def test_every_invariant_is_seen_to_be_violated() -> None:
