@@ -47,6 +47,17 @@ def in_background(node: FakeNode, timeout_ms: int = 20_000) -> subprocess.Popen[
     return subprocess.Popen([agent, "start"], env=environment, stderr=subprocess.PIPE, text=True)
 
 
+def losing(node: FakeNode, timeout_ms: int = 20_000) -> subprocess.Popen[str]:
+    """A start that claims, behind a cut, what the other node holds and keeps."""
+    node.region.grants = False
+    node.region.grant(PEER)
+    node.write_cluster(peer_online=False, links_up=False)
+    node.start()
+    loser = in_background(node, timeout_ms)
+    wait_until(lambda: node.region.reports[-1].awaiting == ("eip",), "it claims")
+    return loser
+
+
 def test_a_start_claims_waits_for_the_grant_and_a_stop_releases(node: FakeNode) -> None:
     node.start()
     assert node.act("monitor").returncode == 7
@@ -69,12 +80,7 @@ def test_a_start_claims_waits_for_the_grant_and_a_stop_releases(node: FakeNode) 
 
 
 def test_a_refused_start_says_who_holds_it_and_is_cleaned_up_when_whole(node: FakeNode) -> None:
-    node.region.grants = False
-    node.region.grant(PEER)
-    node.write_cluster(peer_online=False, links_up=False)
-    node.start()
-    loser = in_background(node, timeout_ms=4_000)
-    wait_until(lambda: node.region.reports[-1].awaiting == ("eip",), "it claims")
+    loser = losing(node, timeout_ms=4_000)
     assert [suspect.node_name for suspect in node.region.reports[-1].suspects] == ["n2"]
     _, said = loser.communicate(timeout=10)
     assert loser.returncode == 1
@@ -90,12 +96,7 @@ def test_a_refused_start_says_who_holds_it_and_is_cleaned_up_when_whole(node: Fa
 
 def test_a_start_that_a_stop_overtook_is_cleaned_up_too(node: FakeNode) -> None:
     # Pacemaker stops what timed out, as after a node that stood still, and bans the node for it.
-    node.region.grants = False
-    node.region.grant(PEER)
-    node.write_cluster(peer_online=False, links_up=False)
-    node.start()
-    loser = in_background(node)
-    wait_until(lambda: node.region.reports[-1].awaiting == ("eip",), "it claims")
+    loser = losing(node)
     assert node.act("stop").returncode == 0
     _, said = loser.communicate(timeout=10)
     assert loser.returncode == 1
@@ -107,12 +108,7 @@ def test_a_start_that_a_stop_overtook_is_cleaned_up_too(node: FakeNode) -> None:
 
 
 def test_a_waiting_start_gives_up_when_the_holders_link_is_back(node: FakeNode) -> None:
-    node.region.grants = False
-    node.region.grant(PEER)
-    node.write_cluster(peer_online=False, links_up=False)
-    node.start()
-    loser = in_background(node)
-    wait_until(lambda: node.region.reports[-1].awaiting == ("eip",), "it claims")
+    loser = losing(node)
     time.sleep(0.5)
     began = time.monotonic()
     node.write_cluster(links_up=True)
