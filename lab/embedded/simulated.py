@@ -98,7 +98,9 @@ def call(request: Request, account_id: str) -> Reply:
         _caller.principal = request.principal
         try:
             answer = _stubber.process_request(prepared)
-        except NotImplementedError as error:  # moto's word for an operation or option it has not
+        except NotImplementedError as error:
+            # Nothing of ours is left undone: moto raises this for an operation that it lacks, and
+            # the caller is to get an error of AWS's form that names it, not a broken connection.
             raise unsupported from error
         finally:
             _caller.principal = "lab"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 from agent.fakes import ME, FakeNode
@@ -19,20 +18,7 @@ from eip_agent.channel import Channel, ExchangeError
 from eip_agent.metadata import Credentials, Keyring, MetadataService
 from eip_agent.settings import Settings
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG", "token+/=")
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[FakeNode]:
-    fake = FakeNode(tmp_path)
-    try:
-        yield fake
-    finally:
-        fake.close()
 
 
 def settings(node: FakeNode) -> Settings:

@@ -2,49 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent.fakes import ME, PEER, PUBLIC_IP, FakeNode, wait_until
-from needs import needed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[FakeNode]:
-    fake = FakeNode(tmp_path)
-    try:
-        yield fake
-    finally:
-        fake.close()
-
-
-def started(node: FakeNode) -> FakeNode:
-    node.start()
-    assert node.act("start").returncode == 0
-    node.write_cluster(resource_state="Started")
-    wait_until(
-        lambda: node.region.reports[-1].resources["eip"].state == "started", "it is reported"
-    )
-    return node
-
-
-def in_background(node: FakeNode, timeout_ms: int = 20_000) -> subprocess.Popen[str]:
-    environment = node.ocf_environment() | {"OCF_RESKEY_CRM_meta_timeout": str(timeout_ms)}
-    agent = Path(__file__).parents[2] / "node_agent/ocf/eip"
-    return subprocess.Popen([agent, "start"], env=environment, stderr=subprocess.PIPE, text=True)
+from agent.starts import in_background, started
 
 
 def losing(node: FakeNode, timeout_ms: int = 20_000) -> subprocess.Popen[str]:
@@ -184,99 +150,6 @@ def test_an_unreachable_control_plane_is_never_a_lost_address(node: FakeNode, an
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_restart_of_the_agent_disturbs_nothing(node: FakeNode, number: int) -> None:
-    started(node)
-    incarnation = node.region.reports[-1].incarnation
-    node.stop(number)
-    if number == signal.SIGTERM:
-        last = node.region.reports[-1]
-        assert (last.cause, last.next_report_within_ms) == ("shutdown", 3_000)
-    assert node.region.reports[-1].resources["eip"].state == "started"
-    assert node.act("monitor").returncode == 0
-    node.start()
-    wait_until(lambda: node.region.reports[-1].incarnation == incarnation + 1, "it reports")
-    fresh = [report for report in node.region.reports if report.incarnation > incarnation]
-    assert {report.resources["eip"].state for report in fresh} == {"started"}
-    assert not any(report.awaiting for report in fresh)
-    assert node.act("monitor").returncode == 0
-
-
-def test_a_stop_while_the_agent_is_away_is_reported_when_it_is_back(node: FakeNode) -> None:
-    started(node)
-    node.stop(signal.SIGKILL)
-    assert node.act("stop").returncode == 0
-    node.write_cluster(resource_state="Stopped")
-    node.start()
-    wait_until(
-        lambda: node.region.reports[-1].resources["eip"].state == "stopped", "the release arrives"
-    )
-    assert node.act("monitor").returncode == 7
-
-
-def test_a_start_survives_a_restart_of_the_agent(node: FakeNode) -> None:
-    node.region.grants = False
-    node.region.grant(PEER)
-    node.start()
-    winner = in_background(node)
-    time.sleep(0.5)
-    node.stop(signal.SIGKILL)
-    time.sleep(0.5)
-    node.start()
-    wait_until(lambda: node.region.reports[-1].awaiting, "it claims again")
-    node.region.grant(ME)
-    assert winner.wait(10) == 0
-
-
-def test_without_an_agent_the_metadata_service_is_the_only_evidence(node: FakeNode) -> None:
-    started(node)
-    node.stop(signal.SIGKILL)
-    mark = node.folder / "rsctmp/eip-arbiter-eip.state"
-    old = time.time() - 60
-    os.utime(mark, (old, old))
-    assert node.act("monitor").returncode == 0
-    node.region.metadata_up = False
-    node.region.public_ips = []
-    assert node.act("monitor").returncode == 0
-    node.region.metadata_up = True
-    lost = node.act("monitor")
-    assert (lost.returncode, PUBLIC_IP in lost.stderr) == (7, True)
-
-
-def test_without_an_agent_a_start_fails_in_time_and_says_why(node: FakeNode) -> None:
-    began = time.monotonic()
-    failed = node.act("start", OCF_RESKEY_CRM_meta_timeout="4000")
-    assert 1.5 < time.monotonic() - began < 4
-    assert failed.returncode == 1
-    assert "is eip-agent.service running?" in failed.stderr
-
-
-def test_a_start_that_failed_without_an_agent_is_forgotten_once_it_is_back(node: FakeNode) -> None:
-    assert node.act("start", OCF_RESKEY_CRM_meta_timeout="3000").returncode == 1
-    node.write_cluster(start_failed=True)
-    assert node.act("stop").returncode == 0
-    node.start()
-    wait_until(node.calls, "the failure is cleaned up")
-    assert node.calls() == ["--cleanup --resource eip --node n1"]
-
-
-def test_a_loss_that_was_told_without_an_agent_is_forgotten_once_it_is_back(
-    node: FakeNode,
-) -> None:
-    started(node)
-    node.stop(signal.SIGKILL)
-    mark = node.folder / "rsctmp/eip-arbiter-eip.state"
-    old = time.time() - 60
-    os.utime(mark, (old, old))
-    node.region.public_ips = []
-    assert node.act("monitor").returncode == 7
-    node.region.grant(PEER)
-    node.write_cluster(start_failed=True)
-    node.start()
-    wait_until(node.calls, "the failure is cleaned up")
-    assert node.calls() == ["--cleanup --resource eip --node n1"]
-
-
 def test_an_operators_order_is_followed_and_its_progress_told(node: FakeNode) -> None:
     node.region.grants = False
     node.start()
@@ -319,36 +192,6 @@ def test_a_link_that_goes_down_is_reported_before_pacemaker_notices(node: FakeNo
     assert last.next_report_within_ms == 500
 
 
-def ask(node: FakeNode, text: bytes) -> dict[str, Any]:
-    with socket.socket(socket.AF_UNIX) as channel:
-        channel.settimeout(5)
-        channel.connect(str(node.socket))
-        channel.sendall(text)
-        answer: dict[str, Any] = json.loads(channel.makefile("rb").readline())
-    return answer
-
-
-@pytest.mark.parametrize(
-    "text", [b"\n", b"[]\n", b'{"op":"x"}\n', b'{"op":"stop"}\n', b'{"op":"stop","resource":"y"}\n']
-)
-def test_nonsense_on_the_socket_is_answered_and_changes_nothing(
-    node: FakeNode, text: bytes
-) -> None:
-    node.start()
-    assert ask(node, text)["outcome"] == "error"
-    assert node.status()["words"] == {}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [b"[" * 4000 + b"\n", b'{"op":"start","resource":"eip","timeout_ms":' + b"9" * 400 + b"}\n"],
-)
-def test_what_cannot_be_answered_is_an_error_and_ends_nothing(node: FakeNode, text: bytes) -> None:
-    node.start()
-    assert ask(node, text)["outcome"] == "error"
-    assert node.status()["outcome"] == "ok"
-
-
 def test_a_loss_is_told_though_nothing_can_be_written(node: FakeNode) -> None:
     started(node)
     shutil.rmtree(node.folder / "state")
@@ -359,45 +202,3 @@ def test_a_loss_is_told_though_nothing_can_be_written(node: FakeNode) -> None:
     said = "Refused starts could not be kept on disk"
     wait_until(lambda: said in node.log(), "what cannot be kept is said")
     assert node.status()["refused_starts"] == ["eip"]
-
-
-def test_strangers_are_not_answered() -> None:
-    needed("root, to ask as somebody else", there=os.getuid() == 0)
-    code = (
-        "import _socket,sys\nc=_socket.socket(_socket.AF_UNIX)\nc.connect(sys.argv[1])\n"
-        # The agent may have said no and hung up before it is asked.
-        'try:\n c.send(b\'{"op":"status"}\\n\')\nexcept BrokenPipeError: pass\n'
-        "print(c.recv(200).decode())"
-    )
-    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    with tempfile.TemporaryDirectory() as folder:
-        node = FakeNode(Path(folder))
-        try:
-            node.start()
-            # Even a socket that everybody may open answers only those who may ask.
-            for path, mode in ((node.socket, 0o666), (node.socket.parent, 0o755), (folder, 0o755)):
-                Path(path).chmod(mode)
-            done = subprocess.run(
-                [*command, "/usr/bin/python3", "-IS", "-c", code, str(node.socket)],
-                capture_output=True,
-                check=False,
-                text=True,
-            )
-        finally:
-            node.close()
-    assert "only root and the cluster's users may ask" in done.stdout, done.stderr
-
-
-def test_many_askers_at_once_are_all_answered(node: FakeNode) -> None:
-    node.start()
-    answers: list[str] = []
-
-    def once() -> None:
-        answers.append(ask(node, b'{"op":"alert"}\n')["outcome"])
-
-    threads = [threading.Thread(target=once) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert answers == ["ok"] * 20

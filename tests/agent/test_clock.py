@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 from agent.fakes import ME, PEER, FakeNode, wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 AHEAD_SECONDS, STANDS_SECONDS = 121.0, 60.0
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[FakeNode]:
+def node(node: FakeNode) -> FakeNode:
     """A node whose clock is two minutes ahead of AWS's."""
-    fake = FakeNode(tmp_path)
-    fake.region.ahead_seconds = -AHEAD_SECONDS
-    try:
-        yield fake
-    finally:
-        fake.close()
+    node.region.ahead_seconds = -AHEAD_SECONDS
+    return node
 
 
 def order(target: str) -> dict[str, object]:

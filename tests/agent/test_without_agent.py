@@ -10,18 +10,14 @@ import pytest
 from agent.fakes import PUBLIC_IP, FakeNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[FakeNode]:
-    fake = FakeNode(tmp_path)
-    (tmp_path / "run").mkdir()
-    try:
-        yield fake
-    finally:
-        fake.close()
+def node(node: FakeNode) -> FakeNode:
+    """A node with the folder for notes, which an agent would have made."""
+    (node.folder / "run").mkdir()
+    return node
 
 
 def granted(node: FakeNode, seconds_ago: float) -> Path:
