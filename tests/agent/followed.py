@@ -1,11 +1,16 @@
-"""What the tests of the agent's doings in Pacemaker share."""
+"""What tests of the agent's parts share: fakes of Pacemaker and the journal, and a view."""
 
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 from agent.test_view import PEER, sight, status, with_view
+from eip_agent.board import Board
+from eip_agent.followup import CleanUp
+from eip_agent.operations import Operations
+from eip_agent.settings import Settings
 from eip_agent.view import Sight, Word
 
 
@@ -30,3 +35,21 @@ def at(now: float, **changes: Any) -> Sight:
     base = sight(status=status(PEER), status_at=now, words={"eip": Word("stopped", 0.0)})
     changes = {"pacemaker": refused, "pacemaker_at": now, "now": now, **changes}
     return dataclasses.replace(base, **changes)
+
+
+def operations_of(
+    board: Board, clean_up: CleanUp, kind: type[Operations] = Operations
+) -> Operations:
+    """The shipped operations; a fake reporter takes reports and sends none."""
+    reporter: Any = SimpleNamespace(
+        next_order=(1, 1), pulse=lambda: 1.0, flush=lambda _seconds: None
+    )
+    return kind(
+        board,
+        Settings(),
+        reporter=reporter,
+        publisher=SimpleNamespace(),  # type: ignore[arg-type]
+        clean_up=clean_up,
+        health=SimpleNamespace(failing=[]),  # type: ignore[arg-type]
+        say=quiet,
+    )

@@ -9,26 +9,20 @@ import socket
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent.fakes import PEER, FakeNode, wait_until
+from agent.followed import operations_of, quiet
 from agent.test_view import ME, status
 from eip_agent.board import Board
 from eip_agent.followup import CleanUp
 from eip_agent.memory import Words, next_incarnation, read_json
-from eip_agent.operations import Operations
 from eip_agent.server import LocalServer
-from eip_agent.settings import Settings
 from eip_agent.view import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def quiet(*_: object, **__: object) -> None:
-    """Takes the place of the journal."""
 
 
 class Disk:
@@ -50,16 +44,7 @@ class Disk:
         monkeypatch.setattr("eip_agent.memory.os.fsync", slow)
         self.clean_up = CleanUp(self.path, lambda _: "", quiet, 0.0)
         self.board = Board("n1", ME, Words(str(folder / "run")), quiet)
-        reporter: Any = SimpleNamespace(next_order=(1, 1), pulse=lambda: 1.0)
-        self.operations = Operations(
-            self.board,
-            Settings(),
-            reporter=reporter,
-            publisher=SimpleNamespace(),  # type: ignore[arg-type]
-            clean_up=self.clean_up,
-            health=SimpleNamespace(failing=[]),  # type: ignore[arg-type]
-            say=quiet,
-        )
+        self.operations = operations_of(self.board, self.clean_up)
 
     def save_in_background(self) -> threading.Thread:
         thread = threading.Thread(target=self.clean_up.save, daemon=True)

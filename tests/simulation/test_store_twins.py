@@ -104,7 +104,7 @@ class Twins:
         return store.record_instance_state(
             self._instance(number),
             rng.choice(GOING_INSTANCE),
-            self.at_ms - rng.randint(0, 4),
+            (self.at_ms // 1000 - rng.randint(0, 1)) * 1000,  # EC2's events tell whole seconds
         )
 
     def _instance(self, number: int) -> str:
