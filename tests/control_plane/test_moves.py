@@ -75,7 +75,10 @@ def test_ec2_throttles_for_long_and_a_report_after_the_deadline_resumes_the_same
     assert local.told.of("decided")[0] == "R031"
     assert (cluster.address.phase, cluster.address.term) == (Phase.SETTLED, 2)
     assert moved_once_to(cluster, "n2", since)
-    assert len(cluster.history("grant")) == 2
+    first, second = (line["sentence"]["S"] for line in cluster.history("grant"))
+    assert first.startswith("R050: ")
+    assert second.startswith(f"R070: n2 gets {cluster.public_ip} (eip) under term 2: n1 did not")
+    assert second.endswith(" s (not done at once: RequestLimitExceeded)"), "though it was resumed"
 
 
 def test_a_move_that_ec2_refuses_is_told_counted_and_left_for_later(

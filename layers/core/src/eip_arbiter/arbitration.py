@@ -211,15 +211,12 @@ class Arbiter:
             self.announcer.announce(
                 announcing.move_failed(snapshot, address, error.code, failure, self.clock())
             )
+            if not look:
+                # Now, while it is known why it was granted: a resumed move keeps this line.
+                self._tell_move(snapshot, address, f"{sentence} (not done at once: {error.code})")
             return snapshot
         # Before the settlement: if this invocation dies in between, the resumed move writes it.
-        self.tell_history(
-            snapshot,
-            address,
-            kind="grant" if address.holder else "release",
-            at_ms=address.changed_at_ms,
-            sentence=f"{address.rule}: {sentence}",
-        )
+        self._tell_move(snapshot, address, sentence)
         settled = settle(
             address,
             placed.association_id if placed else None,
@@ -277,6 +274,16 @@ class Arbiter:
         """
         if self.clock() + self.policy.ec2_call_ms > address.deadline_ms:
             raise MoveFailedError("DeadlineTooNear", "the time left does not cover the call")
+
+    def _tell_move(self, snapshot: Snapshot, address: Address, sentence: str) -> None:
+        """The history's one line of the grant or release in force; its first writing stays."""
+        self.tell_history(
+            snapshot,
+            address,
+            kind="grant" if address.holder else "release",
+            at_ms=address.changed_at_ms,
+            sentence=f"{address.rule}: {sentence}",
+        )
 
     def tell_history(
         self, snapshot: Snapshot, address: Address | None, *, kind: str, at_ms: int, sentence: str
