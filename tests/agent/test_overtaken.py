@@ -39,6 +39,7 @@ def test_a_grant_that_a_stop_overtook_starts_nothing(tmp_path: Path, overtaken: 
     word = board.sight().words["eip"]
     if overtaken:
         assert (answer["outcome"], word.state, word.term) == ("refused", "stopped", None)
+        assert answer["reason"] == "another operation took this start's place"
         assert clean_up.resources == ["eip"], "Pacemaker remembers the start as failed"
     else:
         assert (answer["outcome"], word.state) == ("granted", "started")

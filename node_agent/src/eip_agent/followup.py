@@ -272,8 +272,8 @@ class Orders:
         is here already: the service must not stay behind.
         """
         is_here = address.holder == s.instance_id
-        open_ = followed.state in ("moving", "done") or (followed.state == "failed" and is_here)
-        waiting = open_ and resource_state(s, address.resource) == "stopped"
+        goes_on = followed.state in ("moving", "done") or (followed.state == "failed" and is_here)
+        waiting = goes_on and resource_state(s, address.resource) == "stopped"
         return waiting and not lost_peers(s) and s.now - followed.asked_at >= _ASK_AGAIN_SECONDS
 
     def _clear(self, followed: _Followed) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _RELEASE_SECONDS = 0.3
 _LOOK_AGAIN_SECONDS = 1.0
 _DEFAULT_START_SECONDS, _LONGEST_START_SECONDS = 18.0, 600.0
+_OVERTAKEN = Verdict("refused", "another operation took this start's place")
+"""A stop came in meanwhile, or another start: its word is the last one."""
 
 
 def _wall_clock_ms() -> int:
@@ -77,12 +79,11 @@ class Operations:
         self._board.status_wake.set()
         self._board.observer_wake.set()
         verdict = self._await_grant(resource, word, began + seconds, alive)
-        granted = verdict.outcome == "granted"
         with self._board.changed:
             now = time.monotonic()
-            # A stop may have overtaken this start; then the last word is the stop's.
-            overtaken = self._board.sight().words.get(resource) is not word
-            granted = granted and not overtaken
+            if self._board.sight().words.get(resource) is not word:
+                verdict = _OVERTAKEN
+            granted = verdict.outcome == "granted"
             if granted:
                 ip, term = verdict.public_ip, verdict.term
                 self._board.set_word(resource, Word("started", now, word.claim, term, ip))
@@ -90,7 +91,7 @@ class Operations:
             else:
                 # Pacemaker remembers it as failed in either case, by our answer or by its time-out.
                 self._clean_up.note(resource, now, began)
-                if not overtaken:
+                if verdict is not _OVERTAKEN:
                     self._board.set_word(resource, Word("stopped", now))
             self._reporter.pulse()
         self._board.metadata_wake.set()
@@ -111,7 +112,7 @@ class Operations:
             with self._board.changed:
                 s = self._board.sight()
                 if s.words.get(resource) is not word:
-                    return Verdict("refused", "another operation took this start's place")
+                    return _OVERTAKEN
                 verdict = start_verdict(s, resource)
                 if verdict.outcome == "granted" or s.now >= deadline:
                     return verdict
