@@ -46,6 +46,16 @@ def test_the_units_exposure_is_two_or_better_and_each_exception_is_explained() -
     assert [name for name in left_open if name not in comments] == []
 
 
+def test_a_restart_of_the_agent_leaves_pacemakers_shared_memory_alone() -> None:
+    """With RemoveIPC systemd deletes whatever IPC the unit's user or group owns when it stops.
+
+    /dev/shm/qb-* of all of Pacemaker's connections belong to haclient, the unit's group.
+    """
+    lines = UNIT.read_text().splitlines()
+    assert "Group=haclient" in lines
+    assert not [line for line in lines if line.startswith(("RemoveIPC=", "DynamicUser="))]
+
+
 def ids(name: str) -> tuple[int, int]:
     entry = pwd.getpwnam(name)
     return entry.pw_uid, entry.pw_gid
