@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import builders
-from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision.snapshot import LastReport, Snapshot
 from eip_arbiter.ports import LostRace, Recorded
 from eip_contract.envelope import parse_envelope, source_for

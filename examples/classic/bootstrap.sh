@@ -156,9 +156,9 @@ import sys
 
 sys.path.insert(0, "/usr/lib/eip-agent")
 
-from eip_agent.aws import Endpoint
-from eip_agent.channel import ExchangeError
-from eip_agent.metadata import Keyring, MetadataService
+from eip_agent.calls.aws import Endpoint
+from eip_agent.calls.channel import ExchangeError
+from eip_agent.observe.metadata import Keyring, MetadataService
 from eip_agent.settings import load_settings
 
 settings = load_settings(sys.argv[1], os.environ)

@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema
 import pytest
 from builders import N2, NOW, address, going, snapshot, standing_by
-from eip_arbiter import announcing
-from eip_arbiter.announcing import SOURCE, Announcement
+from eip_arbiter.arbitrate import announcing
+from eip_arbiter.arbitrate.announcing import SOURCE, Announcement
 from eip_arbiter.decision.snapshot import Phase, Refusal
 
 EVENTS = Path(__file__).parents[2] / "events"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from builders import address, node
 from deploy.emulator import ROOT, Emulator, emulator
-from eip_arbiter.dynamodb_store import DynamoDbStore
+from eip_arbiter.aws.dynamodb_store import DynamoDbStore
 
 from lab.embedded.translate import translate
 

@@ -1,4 +1,4 @@
-"""The conditions of the store's writes, as `eip_arbiter.dynamodb_store` has them.
+"""The conditions of the store's writes, as `eip_arbiter.aws.dynamodb_store` has them.
 
 Each compares what an invocation read with what is in force. `simulation.test_store_contract` holds
 the stores themselves to the same conditions; planted bugs replace them.

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from eip_arbiter import decision
-from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import ReportSeen
 from eip_arbiter.decision.snapshot import Address as ShippedAddress

@@ -10,16 +10,16 @@ import types
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from eip_agent.board import Board
-from eip_agent.channel import ExchangeError
-from eip_agent.followup import CleanUp, Losses, Orders
-from eip_agent.operations import Operations
-from eip_agent.publisher import Publisher
-from eip_agent.reporter import Reporter
+from eip_agent.answer.operations import Operations
+from eip_agent.calls.channel import ExchangeError
+from eip_agent.conclude.verdicts import taken_away
+from eip_agent.conclude.view import Word
+from eip_agent.followup.clean_up import CleanUp, Losses, Orders
+from eip_agent.observe.watchers import Watchers
+from eip_agent.remember.board import Board
+from eip_agent.report.publisher import Publisher
+from eip_agent.report.reporter import Reporter
 from eip_agent.settings import Settings
-from eip_agent.verdicts import taken_away
-from eip_agent.view import Word
-from eip_agent.watchers import Watchers
 from eip_contract.report import NodeReport
 from eip_contract.state_item import ClusterStatus
 
@@ -33,7 +33,7 @@ _FOLLOW_UP_SECONDS = 1.0
 
 
 class MemoryWords:
-    """Stands in for `eip_agent.memory.Words`: what a reboot empties, an agent's end does not."""
+    """Stands in for `remember.memory.Words`: what a reboot empties, an agent's end does not."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -231,7 +231,7 @@ class AgentProcess:
         return float(clock.time.monotonic())
 
     def _aws_ms(self) -> int:
-        """Stands in for `eip_agent.aws.Clock`: the node's clock until the table has answered."""
+        """Stands in for `calls.aws.Clock`: the node's clock until the table has answered."""
         true_ms = int((self.loop.now + clock.EPOCH_SECONDS) * 1000)
         return true_ms if self._heard else self.node.wall_ms()
 
@@ -253,7 +253,7 @@ class AgentProcess:
         self.node.region.report(report)
 
     def get_status(self, *, consistent: bool) -> ClusterStatus | None:
-        """Stands in for `eip_agent.aws.Table`."""
+        """Stands in for `eip_agent.calls.aws.Table`."""
         self._reach_aws()
         if self.node.region.weather.strikes("dynamodb_error"):
             raise ExchangeError("throttled", "dynamodb.example")
@@ -268,7 +268,7 @@ class AgentProcess:
         return self.node.metadata_ips()
 
     def read(self, node_ids: Mapping[int, str]) -> Mapping[int, bool] | None:
-        """Stands in for `eip_agent.corosync.LibraryLinks`."""
+        """Stands in for `eip_agent.observe.corosync.LibraryLinks`."""
         return self.node.links(node_ids)
 
     def _crm_resource(self, arguments: list[str]) -> str:

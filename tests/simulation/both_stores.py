@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import builders
+from eip_arbiter.aws.dynamodb_store import DynamoDbStore
 from eip_arbiter.decision.outcome import ReportSeen
 from eip_arbiter.decision.snapshot import (
     Address,
     Phase,
     Snapshot,
 )
-from eip_arbiter.dynamodb_store import DynamoDbStore
 from eip_arbiter.ports import (
     Store,
 )

@@ -1,4 +1,4 @@
-"""A store in memory with the conditions of `eip_arbiter.dynamodb_store`, one call one step.
+"""A store in memory with the conditions of `eip_arbiter.aws.dynamodb_store`, one call one step.
 
 `test_store_contract` holds the two together. Snapshots are immutable, so a reader keeps what it
 read while others write.

@@ -8,8 +8,8 @@ import contextlib
 import dataclasses
 from typing import Any
 
-from eip_arbiter import arbitration
-from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.arbitrate import arbitration
+from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision import transition
 from eip_arbiter.decision.snapshot import Address, Snapshot
 from eip_arbiter.ports import Association, MoveFailedError

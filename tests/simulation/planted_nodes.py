@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from eip_agent import operations as agent_operations
-from eip_agent import verdicts, view
-from eip_agent.followup import CleanUp, Orders
+from eip_agent.answer import operations as agent_operations
+from eip_agent.conclude import verdicts, view
+from eip_agent.followup.clean_up import CleanUp, Orders
 
 from simulation.mutant import Patch, mutant
 

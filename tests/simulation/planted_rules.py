@@ -8,8 +8,8 @@ import dataclasses
 from typing import Any
 
 import eip_arbiter.decision as decision_package
-from eip_arbiter import arbitration
-from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.arbitrate import arbitration
+from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision import case as case_module
 from eip_arbiter.decision import rules
 from eip_arbiter.decision.case import Case

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from eip_arbiter.arbitration import Arbiter
+from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Snapshot
 from eip_contract.report import NodeReport, ReportRejected

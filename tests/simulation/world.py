@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from eip_arbiter import operations
 from eip_arbiter.decision.snapshot import Address
 from eip_arbiter.decision.snapshot import Node as NodeFacts
+from eip_arbiter.operate import operations
 
 from simulation import clock, shims, truth
 from simulation.acts import Scene

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from eip_arbiter.announcing import (
+from eip_arbiter.arbitrate.announcing import (
     ADDRESS_MOVED,
     BLOCKED,
     HOLDER_SILENT,

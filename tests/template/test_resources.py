@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eip_arbiter.telemetry import ALARMING, PowertoolsTelemetry
+from eip_arbiter.aws.telemetry import ALARMING, PowertoolsTelemetry
 from eip_contract.envelope import source_for
 from eip_contract.report import DETAIL_TYPE
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from eip_agent import __version__
 from eip_agent.agent import Agent
-from eip_agent.board import Outcome
-from eip_agent.channel import ExchangeError
-from eip_agent.client import NoAnswerError, ask_status
-from eip_agent.metadata import Credentials, Identity, MetadataService
+from eip_agent.answer.client import NoAnswerError, ask_status
+from eip_agent.calls.channel import ExchangeError
+from eip_agent.observe.metadata import Credentials, Identity, MetadataService
+from eip_agent.remember.board import Outcome
 from eip_agent.settings import DEFAULT_PATH, Settings, SettingsError, load_settings
 
 EX_CONFIG, EX_UNAVAILABLE, EX_SOFTWARE = 78, 69, 70
@@ -143,7 +143,7 @@ def status(settings: Settings, as_json: bool) -> int:
     except NoAnswerError as error:
         sys.stderr.write(f"eip-agent: {error}\n")
         return EX_UNAVAILABLE
-    from eip_agent.shown import status_page  # noqa: PLC0415 - the service needs none of it
+    from eip_agent.answer.shown import status_page  # noqa: PLC0415 - the service needs none of it
 
     now_epoch_ms = int(time.time() * 1000)
     print(json.dumps(answer, indent=2) if as_json else status_page(answer, now_epoch_ms))  # noqa: T201

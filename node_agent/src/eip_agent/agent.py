@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Callable
 
 from eip_contract.envelope import source_for
 
-from eip_agent.aws import Clock, Events, Table
-from eip_agent.board import Board
-from eip_agent.channel import ExchangeError
-from eip_agent.corosync import CommandLinks, LibraryLinks
-from eip_agent.followup import CleanUp, Losses, Orders, crm_resource
-from eip_agent.health import Health
-from eip_agent.memory import Words, next_incarnation
-from eip_agent.metadata import Credentials, Identity, Keyring, MetadataService
-from eip_agent.operations import Operations
-from eip_agent.publisher import Publisher
-from eip_agent.reporter import Reporter
-from eip_agent.server import LocalServer
-from eip_agent.watchers import Watchers
+from eip_agent.answer.operations import Operations
+from eip_agent.answer.server import LocalServer
+from eip_agent.calls.aws import Clock, Events, Table
+from eip_agent.calls.channel import ExchangeError
+from eip_agent.followup.clean_up import CleanUp, Losses, Orders, crm_resource
+from eip_agent.observe.corosync import CommandLinks, LibraryLinks
+from eip_agent.observe.health import Health
+from eip_agent.observe.metadata import Credentials, Identity, Keyring, MetadataService
+from eip_agent.observe.watchers import Watchers
+from eip_agent.remember.board import Board
+from eip_agent.remember.memory import Words, next_incarnation
+from eip_agent.report.publisher import Publisher
+from eip_agent.report.reporter import Reporter
 
 if TYPE_CHECKING:
     from eip_agent.settings import Settings

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from eip_arbiter.announcing import Silent
-from eip_arbiter.arbitration import Arbiter
-from eip_arbiter.board import Board
-from eip_arbiter.dynamodb_history import DynamoDbHistory
-from eip_arbiter.dynamodb_store import DynamoDbStore
-from eip_arbiter.dynamodb_watch import DynamoDbMemory
-from eip_arbiter.ec2_address import Ec2Addresses, Ec2Inventory, Ec2Preflight
-from eip_arbiter.eventbridge_announcer import EventBridgeAnnouncer
-from eip_arbiter.inspecting import Inspection
+from eip_arbiter.arbitrate.announcing import Silent
+from eip_arbiter.arbitrate.arbitration import Arbiter
+from eip_arbiter.aws.dynamodb_history import DynamoDbHistory
+from eip_arbiter.aws.dynamodb_store import DynamoDbStore
+from eip_arbiter.aws.dynamodb_watch import DynamoDbMemory
+from eip_arbiter.aws.ec2_address import Ec2Addresses, Ec2Inventory, Ec2Preflight
+from eip_arbiter.aws.eventbridge_announcer import EventBridgeAnnouncer
+from eip_arbiter.aws.telemetry import PowertoolsTelemetry, Telemetry, now_ms
+from eip_arbiter.operate.inspecting import Inspection
 from eip_arbiter.settings import SettingsError, read_settings
-from eip_arbiter.telemetry import PowertoolsTelemetry, Telemetry, now_ms
-from eip_arbiter.watching import Watch
+from eip_arbiter.watch.watching import Watch
+from eip_arbiter.widget.board import Board
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from eip_agent.aws import Table, service_url
-from eip_agent.channel import Channel, ExchangeError
+from eip_agent.calls.aws import Table, service_url
+from eip_agent.calls.channel import Channel, ExchangeError
 from eip_agent.doctor.finding import Finding, failure, note, ok, warning
-from eip_agent.metadata import Credentials, Identity, Keyring, MetadataService
+from eip_agent.observe.metadata import Credentials, Identity, Keyring, MetadataService
 
 if TYPE_CHECKING:
     from eip_contract.state_item import ClusterStatus

@@ -1,0 +1,83 @@
+"""Announcements on the custom bus: the only module that puts events.
+
+Ten announcements are one PutEvents. What EventBridge did not take is counted and logged in full, so
+that nothing is lost silently; it is not tried again, since the history has every move anyway.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from eip_arbiter.arbitrate.announcing import LASTING, SOURCE, Announcement
+from eip_arbiter.aws.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mypy_boto3_events import EventBridgeClient
+
+REPEAT_MS = 300_000
+"""How long an execution environment of a function does not tell a lasting condition again. Each
+remembers for itself alone: with several environments, of one function or of two, or with one that
+was started anew, the same notice may come once from each within this time."""
+MOST_ENTRIES = 10
+"""https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html"""
+
+
+class EventBridgeAnnouncer:
+    """Implements `announcing.Announcer`; the client's time-outs and retries bound `send`."""
+
+    def __init__(self, client: EventBridgeClient, bus_name: str, telemetry: Telemetry) -> None:
+        self._client = client
+        self._bus_name = bus_name
+        self._telemetry = telemetry
+        self._waiting: list[Announcement] = []
+        self._told_at_ms: dict[tuple[str, ...], int] = {}
+
+    def announce(self, announcement: Announcement) -> None:
+        """Takes one in, unless it says what this environment said a moment ago."""
+        if announcement.kind in LASTING:
+            at_ms = announcement.detail["at_ms"]
+            if at_ms - self._told_at_ms.get(announcement.about, 0) < REPEAT_MS:
+                return
+            self._told_at_ms[announcement.about] = at_ms
+        self._waiting.append(announcement)
+
+    def send(self) -> None:
+        """One PutEvents for ten announcements; none where nothing waits."""
+        waiting, self._waiting = self._waiting, []
+        for start in range(0, len(waiting), MOST_ENTRIES):
+            self._put(waiting[start : start + MOST_ENTRIES])
+
+    def _put(self, batch: Sequence[Announcement]) -> None:
+        try:
+            answer = self._client.put_events(
+                Entries=[
+                    {
+                        "EventBusName": self._bus_name,
+                        "Source": SOURCE,
+                        "DetailType": announcement.kind,
+                        "Detail": json.dumps(announcement.detail),
+                    }
+                    for announcement in batch
+                ]
+            )
+        except (ClientError, BotoCoreError) as error:
+            for announcement in batch:
+                self._lost(announcement, str(error))
+            return
+        for announcement, entry in zip(batch, answer["Entries"], strict=True):
+            if "ErrorCode" in entry:
+                self._lost(announcement, f"{entry['ErrorCode']}: {entry.get('ErrorMessage', '')}")
+
+    def _lost(self, announcement: Announcement, why: str) -> None:
+        self._told_at_ms.pop(announcement.about, None)
+        self._telemetry.count("EventsLost", announcement.detail["cluster_id"])
+        self._telemetry.failed(
+            f"{announcement.kind!r} was not sent to {self._bus_name}: {why}",
+            cluster=announcement.detail["cluster_id"],
+            event_detail=announcement.detail,
+        )

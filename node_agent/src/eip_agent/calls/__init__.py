@@ -1,0 +1,1 @@
+"""Calls out of this process, each bounded in time: the cluster's commands, HTTP, AWS."""

@@ -1,0 +1,201 @@
+"""The two AWS calls of a node: `events:PutEvents` and `dynamodb:GetItem`, signed by hand.
+
+Signature Version 4 for a POST without a query, as AWS's guide describes it; the tests compare it
+with botocore's signer. No retry and no waiting lives here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from eip_contract.report import DETAIL_TYPE, NodeReport
+from eip_contract.state_item import (
+    STATE_SORT_KEY,
+    ClusterStatus,
+    cluster_partition_key,
+    read_status,
+)
+
+from eip_agent.calls.channel import Channel, ExchangeError
+
+if TYPE_CHECKING:
+    from eip_agent.observe.metadata import Credentials, Keyring
+    from eip_agent.settings import Settings
+
+_THROTTLED = ("Throttl", "TooManyRequests", "ProvisionedThroughputExceeded", "RequestLimitExceeded")
+_OK, _TOO_MANY, _SERVER_ERROR = 200, 429, 500
+
+
+def service_url(service: str, settings: Settings) -> str:
+    """Where a service is spoken to; the region must be known by now."""
+    suffix = "amazonaws.com.cn" if settings.region.startswith("cn-") else "amazonaws.com"
+    return settings.endpoint_url or f"https://{service}.{settings.region}.{suffix}"
+
+
+class Clock:
+    """AWS's time, by the dates of its answers; this machine's own until there is one.
+
+    Orders end by AWS's time, and a signature is taken from a machine that is minutes off.
+    """
+
+    def __init__(self) -> None:
+        self._epoch_at_0: float | None = None
+
+    def heard(self, date: str) -> None:
+        """Takes an answer's `Date` in; one that cannot be read changes nothing."""
+        try:
+            self._epoch_at_0 = parsedate_to_datetime(date).timestamp() - time.monotonic()
+        except (TypeError, ValueError, IndexError):
+            return
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, to a second."""
+        if self._epoch_at_0 is None:
+            return int(time.time() * 1000)
+        return int((self._epoch_at_0 + time.monotonic()) * 1000)
+
+
+class Endpoint:
+    """One AWS service in one region, spoken to in AWS's JSON protocol; for one thread."""
+
+    def __init__(
+        self,
+        service: str,
+        version: str,
+        settings: Settings,
+        keyring: Keyring,
+        clock: Clock | None = None,
+    ) -> None:
+        url = service_url(service, settings)
+        self._channel = Channel(url, settings.connect_seconds, settings.read_seconds)
+        self._service, self._version, self._region = service, version, settings.region
+        self._keyring, self._clock = keyring, clock
+
+    def call(self, target: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The decoded answer.
+
+        Raises:
+            ExchangeError: no answer, or AWS refused; `kind` says which.
+        """
+        body = json.dumps(request).encode()
+        headers = {
+            "content-type": f"application/x-amz-json-{self._version}",
+            "host": self._channel.host,
+            "x-amz-target": target,
+        }
+        scope = (self._region, self._service)
+        headers = sign(self._keyring.current(), scope, headers, body, time.time())
+        status, answer = self._channel.request("POST", "/", body, headers)
+        try:
+            decoded = json.loads(answer)
+        except ValueError:
+            decoded = None
+        if status == _OK and isinstance(decoded, dict):
+            if self._clock:
+                self._clock.heard(self._channel.server_date)
+            return decoded
+        raise _refusal(status, decoded if isinstance(decoded, dict) else {})
+
+
+class Events:
+    """Publishes node reports."""
+
+    def __init__(self, settings: Settings, keyring: Keyring, source: str) -> None:
+        self._endpoint = Endpoint("events", "1.1", settings, keyring)
+        self._bus, self._source = settings.bus, source
+
+    def put_report(self, report: NodeReport) -> None:
+        """Hands one report to EventBridge.
+
+        Raises:
+            ExchangeError: EventBridge did not take it.
+        """
+        entry = {
+            "EventBusName": self._bus,
+            "Source": self._source,
+            "DetailType": DETAIL_TYPE,
+            "Detail": json.dumps(report.to_detail(), separators=(",", ":")),
+        }
+        answer = self._endpoint.call("AWSEvents.PutEvents", {"Entries": [entry]})
+        if answer.get("FailedEntryCount"):
+            failed = (answer.get("Entries") or [{}])[0]
+            code, message = failed.get("ErrorCode", "?"), failed.get("ErrorMessage", "")
+            kind = "throttled" if str(code).startswith(_THROTTLED) else "refused"
+            raise ExchangeError(kind, f"EventBridge did not take the entry: {code} {message}")
+
+
+class Table:
+    """Reads the cluster's state item."""
+
+    def __init__(self, settings: Settings, keyring: Keyring, clock: Clock | None = None) -> None:
+        self._endpoint = Endpoint("dynamodb", "1.0", settings, keyring, clock)
+        self._table = settings.table
+        self._key = {
+            "pk": {"S": cluster_partition_key(settings.cluster_id)},
+            "sk": {"S": STATE_SORT_KEY},
+        }
+
+    def get_status(self, *, consistent: bool) -> ClusterStatus | None:
+        """The cluster's state, or None when the control plane does not know the cluster.
+
+        Raises:
+            ExchangeError: the table did not answer, or with something unreadable.
+        """
+        request = {"TableName": self._table, "Key": self._key, "ConsistentRead": consistent}
+        answer = self._endpoint.call("DynamoDB_20120810.GetItem", request)
+        if "Item" not in answer:
+            return None
+        try:
+            return read_status(answer["Item"])
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            text = f"the state item cannot be read ({type(error).__name__}: {error})"
+            raise ExchangeError("http", text) from error
+
+
+def sign(
+    credentials: Credentials,
+    scope: tuple[str, str],
+    headers: Mapping[str, str],
+    body: bytes,
+    now: float,
+) -> dict[str, str]:
+    """Adds Signature Version 4 to a `POST /`; `scope` is region and service, `now` epoch seconds.
+
+    All given headers are signed and must be in lower case, `host` among them.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    signed = {**headers, "x-amz-date": stamp}
+    if credentials.token:
+        signed["x-amz-security-token"] = credentials.token
+    names = sorted(signed)
+    lines = [f"{name}:{signed[name]}" for name in names]
+    payload = hashlib.sha256(body).hexdigest()
+    canonical = "\n".join(["POST", "/", "", *lines, "", ";".join(names), payload])
+    credential_scope = f"{stamp[:8]}/{scope[0]}/{scope[1]}/aws4_request"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{credential_scope}\n{digest}"
+    key = f"AWS4{credentials.secret_key}".encode()
+    for part in credential_scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+    signed["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{credential_scope}, "
+        f"SignedHeaders={';'.join(names)}, Signature={signature}"
+    )
+    return signed
+
+
+def _refusal(status: int, answer: Mapping[str, Any]) -> ExchangeError:
+    code = str(answer.get("__type", "")).rpartition("#")[2] or f"HTTP {status}"
+    message = answer.get("message") or answer.get("Message") or ""
+    if code.startswith(_THROTTLED) or status == _TOO_MANY:
+        kind = "throttled"
+    else:
+        kind = "http" if status >= _SERVER_ERROR or status == _OK else "refused"
+    return ExchangeError(kind, f"{code} {message}".strip())

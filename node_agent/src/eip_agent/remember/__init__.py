@@ -1,0 +1,1 @@
+"""What the node knows: facts on the board, and what outlives a restart on disk. No judgement."""

@@ -1,0 +1,1 @@
+"""What the node says: composes reports and hands the newest one to EventBridge."""

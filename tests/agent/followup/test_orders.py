@@ -1,0 +1,155 @@
+"""How the agent has Pacemaker follow an operator's order."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from agent.conclude.test_view import ME, PEER, sight, status, with_view
+from agent.followup.followed import Pacemaker, quiet
+from eip_agent.conclude.view import Sight, Word
+from eip_agent.followup.clean_up import Orders
+
+
+def ordered(**changes: Any) -> Sight:
+    order = status(ME, order_id="o1", order_target=ME, order_until_ms=5_000)
+    return dataclasses.replace(sight(status=order), **changes)
+
+
+def test_an_order_moves_the_outermost_resource_once_and_clears_when_it_is_here() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    there = ordered(pacemaker=with_view(tops={"eip": "group"}))
+    assert orders.step(there, 1_000)
+    assert not orders.step(there, 1_000)
+    assert pacemaker.asked == [
+        "--cleanup --resource group --node n1",
+        "--move --resource group --node n1 --lifetime PT1M --force",
+    ]
+    assert orders.progress is not None
+    assert orders.progress.state == "moving"
+    orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
+    assert pacemaker.asked[2:] == ["--clear --resource group"]
+    assert orders.progress.state == "done"
+
+
+def test_two_orders_at_once_are_followed_each_by_itself() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    both = ordered()
+    assert both.status is not None
+    eip = both.status.addresses["eip"]
+    vip = dataclasses.replace(eip, resource="vip", order_id="o-2")
+    two = dataclasses.replace(both.status, addresses={"eip": eip, "vip": vip})
+    roles = {"eip": "stopped", "vip": "stopped"}
+    view = with_view(roles=roles)
+    for _ in range(20):
+        orders.step(dataclasses.replace(both, status=two, pacemaker=view), 1_000)
+    assert [line.split()[:3] for line in pacemaker.asked] == [
+        [what, "--resource", name] for name in ("eip", "vip") for what in ("--cleanup", "--move")
+    ]
+    started = {name: Word("started", 99.0) for name in ("eip", "vip")}
+    for _ in range(5):
+        orders.step(dataclasses.replace(both, status=two, words=started), 1_000)
+    assert pacemaker.asked[4:] == ["--clear --resource eip", "--clear --resource vip"]
+
+
+def test_of_two_orders_each_ones_progress_has_its_turn_in_a_report() -> None:
+    orders = Orders(lambda arguments: "exit status 1" if "eip" in arguments else "", quiet)
+    both = ordered()
+    assert both.status is not None
+    eip = both.status.addresses["eip"]
+    vip = dataclasses.replace(eip, resource="vip", order_id="o-2")
+    two = dataclasses.replace(both.status, addresses={"eip": eip, "vip": vip})
+    told = []
+    for _ in range(3):
+        orders.step(dataclasses.replace(both, status=two), 1_000)
+        assert orders.progress is not None
+        told.append((orders.progress.id, orders.progress.state))
+    assert told == [(eip.order_id, "failed"), ("o-2", "moving"), ("o-2", "moving")]
+
+
+def test_an_order_that_pacemaker_forgot_at_a_join_is_asked_for_again() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    now = ordered().now
+    orders.step(ordered(), 1_000)
+    orders.step(ordered(now=now + 29.0), 1_000)
+    apart: dict[str, Any] = {"links": {2: False}, "now": now + 31.0}
+    orders.step(ordered(**apart), 1_000)
+    assert len(pacemaker.asked) == 2
+    orders.step(ordered(now=now + 31.0), 1_000)
+    assert len(pacemaker.asked) == 4
+
+
+def test_an_order_that_was_done_and_undone_by_a_join_is_asked_for_again() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    now = ordered().now
+    orders.step(ordered(), 1_000)
+    orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
+    assert orders.progress is not None
+    assert orders.progress.state == "done"
+    asked = len(pacemaker.asked)
+    # The control plane never heard of it: the order still stands, and so nobody else claims.
+    kept_the_other = ordered(words={"eip": Word("stopped", 99.5)}, now=now + 31.0)
+    orders.step(kept_the_other, 1_000)
+    assert any("--move" in line for line in pacemaker.asked[asked:])
+
+
+def test_an_order_that_is_withdrawn_leaves_no_ban_but_never_disturbs_a_start() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    orders.step(ordered(), 1_000)
+    withdrawn = sight(status=status(ME))
+    starting = {"eip": Word("starting", 99.0)}
+    orders.step(dataclasses.replace(withdrawn, words=starting), 1_000)
+    assert len(pacemaker.asked) == 2
+    orders.step(withdrawn, 1_000)
+    orders.step(withdrawn, 1_000)
+    assert pacemaker.asked[2:] == ["--clear --resource eip"]
+
+
+def test_orders_for_others_or_past_or_while_pacemaker_is_away_move_nothing() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    orders.step(ordered(), 6_000)
+    orders.step(ordered(status=status(PEER, order_id="o", order_target=PEER)), 1_000)
+    orders.step(ordered(pacemaker=with_view(state="standby")), 1_000)
+    assert not pacemaker.asked
+
+
+def test_a_move_that_pacemaker_refuses_is_reported_in_printable_text() -> None:
+    pacemaker = Pacemaker()
+    pacemaker.trouble = "exit status 1: \x1b[31mno\n"
+    orders = Orders(pacemaker.run, quiet)
+    orders.step(ordered(), 1_000)
+    assert orders.progress is not None
+    assert orders.progress.state == "failed"
+    assert orders.progress.detail.isprintable()
+
+
+def test_pacemaker_is_asked_again_after_a_refusal_where_the_address_is_already() -> None:
+    pacemaker = Pacemaker()
+    pacemaker.trouble = "exit status 102: Not connected"
+    orders = Orders(pacemaker.run, quiet)
+    now = ordered().now
+    orders.step(ordered(), 1_000)
+    pacemaker.trouble = ""
+    orders.step(ordered(now=now + 29.0), 1_000)
+    assert len(pacemaker.asked) == 2
+    orders.step(ordered(now=now + 31.0), 1_000)
+    assert orders.progress is not None
+    assert (len(pacemaker.asked), orders.progress.state) == (4, "moving")
+
+
+def test_a_refused_switchover_is_over() -> None:
+    pacemaker = Pacemaker()
+    pacemaker.trouble = "exit status 102: Not connected"
+    orders = Orders(pacemaker.run, quiet)
+    elsewhere = status(PEER, order_id="o1", order_target=ME, order_until_ms=5_000)
+    orders.step(ordered(status=elsewhere), 1_000)
+    orders.step(ordered(status=elsewhere, now=ordered().now + 31.0), 1_000)
+    assert len(pacemaker.asked) == 2
+    assert orders.progress is not None
+    assert orders.progress.state == "failed"

@@ -1,0 +1,216 @@
+"""What is told on the bus and to people, and that telling never hurts a move."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from core.harness import Cluster
+from core.local import Local, client
+from core.observed import Invocations, lines, metrics
+from eip_arbiter.arbitrate.announcing import SOURCE
+from eip_arbiter.aws.eventbridge_announcer import REPEAT_MS, EventBridgeAnnouncer
+from eip_arbiter.settings import EVENTS_CONFIG
+from eip_contract.report import DETAIL_TYPE, ResourceState
+
+from lab.embedded.cloud import EmbeddedAws
+
+EVENTS = Path(__file__).parents[3] / "events"
+Event = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def bus(running: EmbeddedAws) -> list[Event]:
+    """All that the control plane announces, as it is accepted by the bus."""
+    heard: list[Event] = []
+
+    def listen(_bus: str, event: Event) -> None:
+        if event["detail-type"] != DETAIL_TYPE and event["source"] == SOURCE:
+            heard.append(event)
+
+    running.events.subscribe(listen)
+    return heard
+
+
+def told(bus: list[Event], cluster: Cluster, kind: str = "") -> list[Event]:
+    """The details of what was announced about a cluster, each checked against its schema."""
+    found = [event for event in bus if event["detail"]["cluster_id"] == cluster.id]
+    for event in found:
+        name = f"{event['detail-type'].lower().replace(' ', '-')}.schema.json"
+        jsonschema.validate(event["detail"], json.loads((EVENTS / name).read_text()))
+    return [event["detail"] for event in found if kind in ("", event["detail-type"])]
+
+
+def announcer(aws: EmbeddedAws, local: Local, bus_name: str = "") -> EventBridgeAnnouncer:
+    """The shipped announcer in this process."""
+    events = client(aws, "events", EVENTS_CONFIG)
+    return EventBridgeAnnouncer(events, bus_name or aws.outputs["BusName"], local.told)
+
+
+@pytest.fixture
+def talking(aws: EmbeddedAws, local: Local) -> Local:
+    """The arbiter in this process, with a bus."""
+    local.arbiter = replace(local.arbiter, announcer=announcer(aws, local))
+    return local
+
+
+def test_a_move_is_told_once_after_it_settled(
+    aws: EmbeddedAws, cluster: Cluster, bus: list[Event]
+) -> None:
+    cluster.settle_on_n1()
+    since = aws.journal.now()
+    cluster.say(cluster.report("n1", cause="release", for_ms=0, public_ips=(cluster.public_ip,)))
+    cluster.say(cluster.claims("n2", lost=()))
+    cluster.say(cluster.runs("n2"))
+    (moved,) = told(bus, cluster)
+    assert (moved["from"]["node"], moved["holder"]["node"], moved["rule"]) == ("n1", "n2", "R061")
+    assert moved["term"] == 2
+    assert moved["sentence"] == cluster.history("grant")[-1]["sentence"]["S"].removeprefix("R061: ")
+    operations = [call.operation for call in cluster.calls(since)]
+    assert operations[-2:] == ["PutEvents", "UpdateItem"], "after the settlement, before n2's word"
+    assert operations.count("PutEvents") == 1
+
+
+def test_people_are_told_in_one_line(
+    aws: EmbeddedAws, cluster: Cluster, invocations: Invocations
+) -> None:
+    sqs, topic = aws.client("sqs", "looks"), aws.outputs["NoticesTopicArn"]
+    url = sqs.create_queue(QueueName="phone")["QueueUrl"]
+    arn = f"arn:aws:sqs:{aws.region}:{aws.account_id}:phone"
+    subscribe = {"TopicArn": topic, "Protocol": "sqs", "Endpoint": arn}
+    aws.client("sns", "looks").subscribe(**subscribe)
+    cluster.settle_on_n1()
+    cluster.operate("failover", target="n2", request_id="ops-1")
+    (message,) = invocations.eventually(
+        lambda: sqs.receive_message(QueueUrl=url).get("Messages", [])
+    )
+    text = json.loads(message["Body"])["Message"]
+    assert text == (
+        f'"Address Moved, cluster {cluster.id}: n2 gets {cluster.public_ip} (eip) under term 2: '
+        'an operator ordered it (order ops-1)"'
+    )
+
+
+def test_a_split_brain_is_told_once_a_challenge(
+    cluster: Cluster, talking: Local, bus: list[Event]
+) -> None:
+    talking.settle_on_n1(cluster)
+    for _ in range(3):
+        talking.hear(cluster.claims("n2"))
+        talking.hear(cluster.runs("n1", lost=("n2",)))
+    (split,) = told(bus, cluster)
+    assert (split["holder"]["node"], split["claimant"]["node"]) == ("n1", "n2")
+    assert split["rule"] == "R072"
+
+
+def test_a_failed_move_is_told_once_in_five_minutes_and_its_success_too(
+    aws: EmbeddedAws, cluster: Cluster, talking: Local, bus: list[Event]
+) -> None:
+    talking.settle_on_n1(cluster)
+    fault = aws.faults.set(
+        "error", principal="local", operation="AssociateAddress", code="Odd", status=400
+    )
+    talking.hear(cluster.report("n1", cause="release"))
+    for _ in range(REPEAT_MS // 20_000):
+        talking.hear(cluster.claims("n2", lost=()), after_seconds=20)
+    (failed,) = told(bus, cluster)
+    assert failed["code"] == "Odd"
+    assert "is resumed by R031" in failed["sentence"]
+    talking.hear(cluster.claims("n2", lost=()), after_seconds=21)
+    assert len(told(bus, cluster, "Move Failed")) == 2
+    fault.clear()
+    talking.hear(cluster.claims("n2", lost=()), after_seconds=20)
+    (moved,) = told(bus, cluster, "Address Moved")
+    assert (moved["from"]["node"], moved["holder"]["node"]) == ("n1", "n2"), "though resumed"
+
+
+def test_a_blocked_move_is_told_once_while_its_claim_is_repeated(
+    cluster: Cluster, talking: Local, bus: list[Event]
+) -> None:
+    talking.settle_on_n1(cluster)
+    snapshot = cluster.snapshot
+    moves = (talking.now_ms,) * talking.arbiter.policy.brake_moves
+    busy = replace(snapshot.addresses["eip"], recent_moves_ms=moves)
+    talking.arbiter.store.commit(snapshot, busy, ())
+    talking.hear(cluster.runs("n1", failing=("disk full",)))
+    for _ in range(4):
+        talking.hear(cluster.claims("n2", lost=()))
+    (blocked,) = told(bus, cluster)
+    assert blocked["rule"] == "R040"
+    assert "`acknowledge`" in blocked["sentence"]
+
+
+class TestWhenTheBusIsAway:
+    def test_the_move_is_made_and_what_was_not_told_is_counted_and_logged_in_full(
+        self, aws: EmbeddedAws, cluster: Cluster, bus: list[Event]
+    ) -> None:
+        cluster.settle_on_n1()
+        aws.faults.set("throttle", principal="Arbitrate", operation="PutEvents")
+        cluster.say(cluster.report("n1", cause="release"))
+        granted = cluster.say(cluster.claims("n2", lost=()))
+        assert (granted.error, cluster.world.holder()) == (None, "n2")
+        assert cluster.address.phase.value == "settled"
+        assert told(bus, cluster) == []
+        (line,) = lines(granted, "ERROR")
+        assert line["message"].startswith("'Address Moved' was not sent to eip-arbiter: ")
+        assert line["event_detail"]["sentence"].startswith("n2 gets ")
+        counted = [found for found in metrics(granted) if found[0] == "EventsLost"]
+        assert counted == [
+            ("EventsLost", "Cluster", cluster.id, 1),
+            ("EventsLost", "Stack", "eip-arbiter", 1),
+        ]
+
+    def test_a_bus_that_swallows_everything_leaves_the_invocation_in_time(
+        self, aws: EmbeddedAws, cluster: Cluster
+    ) -> None:
+        cluster.settle_on_n1()
+        aws.faults.set("blackhole", principal="Arbitrate", operation="PutEvents")
+        cluster.say(cluster.report("n1", cause="release"))
+        granted = cluster.say(cluster.claims("n2", lost=()))
+        assert (granted.error, cluster.world.holder()) == (None, "n2")
+
+    def test_an_entry_that_eventbridge_refuses_is_counted_too(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local
+    ) -> None:
+        local.settle_on_n1(cluster)
+        nowhere = announcer(aws, local, "nobodys")
+        local.arbiter = replace(local.arbiter, announcer=nowhere)
+        local.hear(cluster.report("n1", cause="release"))
+        local.hear(cluster.claims("n2", lost=()))
+        assert cluster.world.holder() == "n2"
+        assert "EventsLost" in local.told.of("count")
+        assert "Event bus nobodys does not exist" in str(local.told)
+
+    def test_a_lasting_condition_that_was_not_told_is_told_by_the_next_report(
+        self, aws: EmbeddedAws, cluster: Cluster, talking: Local, bus: list[Event]
+    ) -> None:
+        talking.settle_on_n1(cluster)
+        aws.faults.set("error", principal="local", operation="AssociateAddress", status=400)
+        away = aws.faults.set("throttle", principal="local", operation="PutEvents")
+        talking.hear(cluster.report("n1", cause="release"))
+        talking.hear(cluster.claims("n2", lost=()))
+        assert told(bus, cluster) == []
+        away.clear()
+        talking.hear(cluster.claims("n2", lost=()), after_seconds=20)
+        assert len(told(bus, cluster, "Move Failed")) == 1
+
+
+def test_two_addresses_that_move_at_once_are_told_in_one_call_after_both_have_settled(
+    aws: EmbeddedAws, new_cluster: Any, talking: Local, bus: list[Event]
+) -> None:
+    cluster = new_cluster(resources=("eip", "vip"))
+    both = {
+        "resources": {name: ResourceState("started", 0) for name in ("eip", "vip")},
+        "awaiting": ("eip", "vip"),
+    }
+    since = aws.journal.now()
+    talking.hear(cluster.claims("n1", lost=(), **both))
+    operations = [call.operation for call in cluster.calls(since, "local")]
+    assert operations.count("AssociateAddress") == 2
+    assert operations.count("PutEvents") == 1
+    assert operations[-1] == "PutEvents"
+    assert sorted(moved["resource"] for moved in told(bus, cluster)) == ["eip", "vip"]

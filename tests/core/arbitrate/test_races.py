@@ -1,0 +1,222 @@
+"""Arbiters at work at the same time: one grant a term, one call at EC2, and losers that say so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from core.harness import Cluster
+from core.local import Local, Told
+from core.observed import rules
+from eip_arbiter.arbitrate.arbitration import Arbiter
+from eip_arbiter.decision.snapshot import Phase, Snapshot
+from eip_arbiter.ports import Recorded
+
+from lab.embedded.cloud import EmbeddedAws
+
+LOST = "not done, a newer report is there"
+
+
+class AtOnce:
+    """A store whose callers all wait for each other before one of its methods."""
+
+    def __init__(self, store: Any, method: str, barrier: threading.Barrier) -> None:
+        self._store, self._method, self._barrier = store, method, barrier
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method:
+            self._barrier.wait(10)
+        return getattr(self._store, name)
+
+
+def all_at_once(local: Local, method: str, works: list[Callable[[Arbiter], object]]) -> list[Told]:
+    """Runs each work with an arbiter of its own; gives what each was told."""
+    barrier, told = threading.Barrier(len(works)), [Told() for _ in works]
+    store = AtOnce(local.arbiter.store, method, barrier)
+    threads = [
+        threading.Thread(target=work, args=(replace(local.arbiter, store=store, telemetry=mine),))
+        for work, mine in zip(works, told, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return told
+
+
+def assert_one_grant(cluster: Cluster, told: list[Told], since: float) -> None:
+    """One of them granted and moved, with one EC2 call; each other one said that it did not."""
+    winners = [mine for mine in told if mine.of("count")]
+    assert [mine.of("count") for mine in winners] == [["Moves", "MoveTime"]]
+    for loser in told:
+        assert loser in winners or (loser.of("kept") == ["R070"] and LOST in str(loser))
+    calls = cluster.aws.journal.calls(since=since, service="ec2")
+    assert [call.operation for call in calls] == ["AssociateAddress"]
+    assert (cluster.address.term, cluster.address.phase) == (2, Phase.SETTLED)
+    assert cluster.granted_terms() == [1, 2]
+    assert cluster.world.holder() == cluster.holder
+
+
+def recorded(local: Local, report: Any) -> Snapshot:
+    outcome = local.arbiter.store.record_report(report, local.now_ms)
+    assert isinstance(outcome, Recorded)
+    return outcome.snapshot
+
+
+@pytest.mark.parametrize("arbiters", [2, 10])
+def test_arbiters_with_the_same_claim_make_one_grant(
+    aws: EmbeddedAws, cluster: Cluster, local: Local, arbiters: int
+) -> None:
+    local.settle_on_n1(cluster)
+    snapshot = recorded(local, local.n1_dies(cluster))
+    since = aws.journal.now()
+    works = [lambda arbiter: arbiter.on_snapshot(snapshot)] * arbiters
+    told = all_at_once(local, "commit", works)
+    assert_one_grant(cluster, told, since)
+
+
+@pytest.mark.parametrize("claimants", [2, 10])
+def test_different_claimants_get_one_grant_between_them(
+    aws: EmbeddedAws, new_cluster: Callable[..., Cluster], local: Local, claimants: int
+) -> None:
+    cluster = new_cluster(nodes=1 + claimants)
+    local.settle_on_n1(cluster)
+    nodes = [f"n{number}" for number in range(2, 2 + claimants)]
+    for node in nodes:
+        local.hear(cluster.claims(node), after_seconds=0.01)
+    local.wait(local.arbiter.policy.answer_ms / 1000)
+    since = aws.journal.now()
+
+    def claim(node: str) -> Callable[[Arbiter], object]:
+        report = cluster.claims(node, for_ms=3_000)
+        return lambda arbiter: arbiter.on_report(report, local.now_ms)
+
+    told = all_at_once(local, "commit", [claim(node) for node in nodes])
+    assert_one_grant(cluster, told, since)
+
+
+def test_an_unfinished_move_is_resumed_by_one_of_them(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    claim = local.n1_dies(cluster)
+    local.crashes(after=2, what=lambda: local.hear(claim))
+    local.wait(local.arbiter.policy.move_ms / 1000)
+    snapshot = recorded(local, cluster.claims("n2"))
+    since = aws.journal.now()
+    told = all_at_once(local, "commit", [lambda arbiter: arbiter.on_snapshot(snapshot)] * 10)
+    assert sorted(mine.of("count") for mine in told) == [*[[]] * 9, ["Moves", "MoveTime"]]
+    assert sum(LOST in str(mine) for mine in told) == 9
+    calls = [call.operation for call in aws.journal.calls(since=since, service="ec2")]
+    assert calls == ["DescribeAddresses", "AssociateAddress"]
+    assert cluster.granted_terms() == [1, 2]
+    assert (cluster.address.term, cluster.world.holder()) == (2, "n2")
+
+
+def test_functions_that_hear_claims_at_once_make_one_move(
+    aws: EmbeddedAws, cluster: Cluster
+) -> None:
+    cluster.settle_on_n1()
+    cluster.say(cluster.report("n1", cause="release"))
+    since = aws.journal.now()
+    events = [cluster.put(cluster.claims("n2", lost=())) for _ in range(4)]
+    heard = [cluster.invocations.of_event(event)[0] for event in events]
+    assert [invocation.error for invocation in heard] == [None] * 4
+    assert [rules(one).count("R061") for one in heard].count(2) == 1
+    assert [call.operation for call in cluster.calls(since)].count("AssociateAddress") == 1
+    assert cluster.granted_terms() == [1, 2]
+    assert (cluster.holder, cluster.world.holder()) == ("n2", "n2")
+
+
+def test_an_answer_that_is_newer_than_the_snapshot_makes_the_grant_lose(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    silent = recorded(local, local.n1_dies(cluster))
+    recorded(local, cluster.runs("n1", lost=("n2",)))
+    since = aws.journal.now()
+    local.arbiter.on_snapshot(silent)
+    assert local.told.of("kept") == ["R070"]
+    assert LOST in str(local.told)
+    assert cluster.moves(since) == []
+    assert (cluster.holder, cluster.address.term) == ("n1", 1)
+
+
+def test_a_newer_word_of_the_claimant_makes_the_grant_lose(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    claiming = recorded(local, local.n1_dies(cluster))
+    recorded(local, cluster.stands_by("n2"))
+    since = aws.journal.now()
+    local.arbiter.on_snapshot(claiming)
+    assert LOST in str(local.told)
+    assert cluster.moves(since) == []
+
+
+def test_nodes_that_register_at_once_are_all_registered(
+    new_cluster: Callable[..., Cluster], local: Local
+) -> None:
+    cluster = new_cluster(nodes=5)
+
+    def first_report(node: str) -> Callable[[Arbiter], object]:
+        report = cluster.stands_by(node)
+        return lambda arbiter: arbiter.on_report(report, local.now_ms)
+
+    told = all_at_once(local, "register", [first_report(node) for node in cluster.world.nodes])
+    assert [mine.of("decided") for mine in told] == [["registered"]] * 5
+    nodes = cluster.snapshot.nodes
+    assert set(nodes) == {node.instance_id for node in cluster.world.nodes.values()}
+    assert all(node.report is not None for node in nodes.values())
+    assert cluster.snapshot.version == 5
+
+
+class Meanwhile:
+    """Elastic IPs at which something else happens right after an association."""
+
+    def __init__(self, local: Local, happens: Callable[[], object]) -> None:
+        self._local, self._happens = local, happens
+
+    def associate(self, *arguments: str) -> str:
+        association_id = self._local.arbiter.elastic_ips.associate(*arguments)
+        self._happens()
+        return association_id
+
+
+class TestAnOrderBetweenGrantAndSettlement:
+    def moved_while(self, local: Local, cluster: Cluster, target: str) -> dict[str, Any]:
+        """A failover of dead n1 to n2, during which the operator orders it to `target`."""
+        answers = []
+        order = {"verb": "failover", "cluster": cluster.id, "target": target, "force": True}
+        local.settle_on_n1(cluster)
+        claim = local.n1_dies(cluster)
+        meanwhile = Meanwhile(local, lambda: answers.append(local.operate(order)))
+        overtaken = replace(local.arbiter, elastic_ips=meanwhile)  # type: ignore[arg-type]
+        overtaken.on_report(claim, local.now_ms)
+        (answer,) = answers
+        return answer
+
+    def test_for_the_same_node_survives_the_settlement(
+        self, cluster: Cluster, local: Local
+    ) -> None:
+        assert self.moved_while(local, cluster, "n2")["outcome"] == "accepted"
+        address = cluster.address
+        assert (address.phase, address.term) == (Phase.SETTLED, 2)
+        assert address.order is not None
+        assert address.order.target == cluster.instance("n2")
+        local.hear(cluster.runs("n2"))
+        assert cluster.address.order is None
+
+    def test_for_another_node_wins_and_the_old_settlement_does_not_undo_it(
+        self, cluster: Cluster, local: Local
+    ) -> None:
+        assert self.moved_while(local, cluster, "n1")["outcome"] == "moved"
+        assert "overtaken" in str(local.told)
+        address = cluster.address
+        assert (cluster.holder, cluster.world.holder()) == ("n1", "n1")
+        assert (address.phase, address.term) == (Phase.SETTLED, 3)
+        assert address.association_id == cluster.moves()[-1].association_id
+        assert address.order is not None

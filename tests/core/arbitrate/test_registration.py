@@ -1,0 +1,195 @@
+"""What is known of a node is what EC2 says of it, when it joins and when its agent starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import builders
+import pytest
+from core.harness import Cluster
+from core.local import Local
+from eip_arbiter.arbitrate.registering import departed
+from eip_arbiter.aws.ec2_address import Ec2Inventory
+from eip_arbiter.decision.snapshot import Address, Ec2Evidence, Order, Phase, Snapshot
+from eip_arbiter.ports import Committed
+from eip_contract.report import ReportRejected
+
+from lab.embedded.cloud import EmbeddedAws
+from lab.embedded.world import CLUSTER_TAG
+
+
+def tag(aws: EmbeddedAws, resource: str, name: str, value: str) -> None:
+    aws.client("ec2", "looks").create_tags(
+        Resources=[resource], Tags=[{"Key": name, "Value": value}]
+    )
+
+
+def test_an_agent_that_starts_anew_has_its_node_looked_up_again(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    instance = cluster.instance("n2")
+    tag(aws, instance, "eip-arbiter:nofailover", "true")
+    tag(aws, instance, "eip-arbiter:priority", "7")
+    local.hear(cluster.stands_by("n2"))
+    assert not cluster.snapshot.nodes[instance].nofailover
+    local.hear(cluster.stands_by("n2", incarnation=2))
+    node = cluster.snapshot.nodes[instance]
+    assert (node.nofailover, node.priority, node.registered_for) == (True, 7, 2)
+    assert node.report is not None
+    local.forget()
+    local.hear(cluster.stands_by("n2", incarnation=2))
+    assert local.calls.made == ["UpdateItem"], "once for each start"
+
+
+def test_a_start_brings_an_address_in_that_was_tagged_since(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    ec2 = aws.client("ec2", "looks")
+    allocation = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    tag(aws, allocation, CLUSTER_TAG, cluster.id)
+    tag(aws, allocation, "eip-arbiter:resource", "vip")
+    tag(aws, allocation, "eip-arbiter:private-ip-index", "1")
+    local.hear(cluster.stands_by("n2", incarnation=2))
+    assert set(cluster.snapshot.addresses) == {"eip", "vip"}
+    assert cluster.holder == "n1"
+
+
+def exchange(aws: EmbeddedAws, cluster: Cluster) -> str:
+    """Another Elastic IP gets the tags of the cluster's one; returns its public address."""
+    ec2 = aws.client("ec2", "looks")
+    old = cluster.world.addresses["eip"].allocation_id
+    ec2.delete_tags(Resources=[old], Tags=[{"Key": CLUSTER_TAG}])
+    new = ec2.allocate_address(Domain="vpc")
+    tag(aws, new["AllocationId"], CLUSTER_TAG, cluster.id)
+    return str(new["PublicIp"])
+
+
+def test_an_elastic_ip_that_was_exchanged_is_put_where_the_old_one_was(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    before = cluster.address
+    new_ip = exchange(aws, cluster)
+    local.hear(cluster.stands_by("n2", incarnation=2))
+    after = cluster.address
+    assert f"{new_ip} takes the place of {before.public_ip} for eip" in str(local.told)
+    assert (after.public_ip, after.association_id, after.interface_id) == (new_ip, None, None)
+    assert (after.holder, after.term, after.rule) == (before.holder, before.term, before.rule)
+    local.hear(cluster.claims("n2", incarnation=2))
+    assert cluster.holder == "n1", "no claim is won by it"
+    local.hear(cluster.stands_by("n2", incarnation=2), after_seconds=30)
+    local.hear(cluster.runs("n1"))  # it has the old one only
+    assert (cluster.holder, cluster.address.rule) == ("n1", "R080")
+    (place,) = aws.client("ec2", "looks").describe_addresses(PublicIps=[new_ip])["Addresses"]
+    assert place["NetworkInterfaceId"] == cluster.world.nodes["n1"].interface_id
+
+
+def test_an_exchange_that_loses_its_race_comes_with_the_next_start(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    old_ip, new_ip = cluster.public_ip, exchange(aws, cluster)
+    store = local.arbiter.store
+
+    class Overtaken:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def commit(self, snapshot: Snapshot, address: Address, rested_on: Any) -> Any:
+            assert isinstance(store.pause(snapshot, 0), Committed)
+            return store.commit(snapshot, address, rested_on)
+
+    arbiter, local.arbiter = local.arbiter, replace(local.arbiter, store=Overtaken())
+    local.hear(cluster.stands_by("n2", incarnation=2))
+    local.arbiter = arbiter
+    assert cluster.address.public_ip == old_ip
+    assert "takes the place" not in str(local.told)
+    local.hear(cluster.stands_by("n2", incarnation=3))
+    assert cluster.address.public_ip == new_ip
+
+
+def test_a_node_whose_tag_is_gone_stays_as_it_was_and_it_is_said_once(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    instance = cluster.instance("n2")
+    aws.client("ec2", "looks").delete_tags(Resources=[instance], Tags=[{"Key": CLUSTER_TAG}])
+    local.hear(cluster.stands_by("n2", incarnation=2))
+    said = f"n2 stays registered as it was: {instance} is not tagged"
+    assert said in str(local.told)
+    local.forget()
+    local.hear(cluster.stands_by("n2", incarnation=2))
+    assert local.calls.made == ["UpdateItem"]
+
+
+def test_who_is_refused_costs_calls_to_ec2_once_in_some_seconds(
+    new_cluster: Callable[..., Cluster], local: Local
+) -> None:
+    stranger = new_cluster(resources=())
+    looks = []
+    for _ in range(30):
+        local.forget()
+        with pytest.raises(ReportRejected, match="no Elastic IP is tagged"):
+            local.hear(stranger.claims("n1"), after_seconds=0.25)
+        looks += [call for call in local.calls.made if call.startswith("Describe")]
+    assert looks == ["DescribeInstances", "DescribeAddresses"] * 2
+
+
+class OneInstance:
+    """A fake of EC2's client that describes one instance."""
+
+    def __init__(self, *interfaces: Mapping[str, Any]) -> None:
+        self._interfaces = interfaces
+
+    def describe_instances(self, **_: Any) -> dict[str, Any]:
+        tags = [{"Key": CLUSTER_TAG, "Value": "web"}]
+        instance = {"Tags": tags, "NetworkInterfaces": list(self._interfaces)}
+        return {"Reservations": [{"Instances": [instance]}]}
+
+
+def test_the_primary_interface_gets_the_addresses_unless_a_tag_names_another() -> None:
+    def interface(index: int) -> dict[str, Any]:
+        made = {"NetworkInterfaceId": f"eni-{index}", "PrivateIpAddress": f"10.0.0.{index}"}
+        return {**made, "Attachment": {"DeviceIndex": index}}
+
+    client: Any = OneInstance(interface(1), interface(0), interface(2))
+    found = Ec2Inventory(client).node("i-1")
+    assert found is not None
+    assert found[1].interface_id == "eni-0"
+
+
+def test_a_terminated_instance_that_an_order_names_is_not_forgotten() -> None:
+    gone = builders.node(2, builders.last_report(2), ec2=Ec2Evidence("terminated", 0, 1))
+    assert departed(builders.snapshot(builders.holding(), gone)) == (builders.N2,)
+    order = Order("ops-1", builders.N2, force=True, issued_at_ms=0, until_ms=builders.NOW)
+    at = builders.address(order=order)
+    assert departed(builders.snapshot(builders.holding(), gone, at=at)) == ()
+
+
+def test_an_interface_with_ipv6_addresses_only_can_take_no_elastic_ip() -> None:
+    client: Any = OneInstance({"NetworkInterfaceId": "eni-1", "PrivateIpAddresses": []})
+    found = Ec2Inventory(client).node("i-1")
+    assert found is not None
+    assert found[1].private_ips == ()
+
+
+def test_a_grant_that_ec2_refuses_for_good_does_not_bind_the_address(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    refused = aws.faults.set("error", principal="local", operation="AssociateAddress", status=400)
+    local.hear(cluster.stands_by("n1", cause="release", for_ms=0))
+    local.hear(cluster.claims("n2", lost=()))
+    assert (cluster.holder, cluster.address.phase) == ("n2", Phase.MOVING)
+    refused.clear()
+    local.hear(cluster.stands_by("n2", cause="release", for_ms=0), after_seconds=1)
+    local.hear(cluster.claims("n1", lost=()), after_seconds=1)
+    assert cluster.holder == "n2", "whoever moves it has its time"
+    local.forget()
+    local.hear(cluster.claims("n1", lost=()), after_seconds=10)
+    assert (cluster.holder, cluster.world.holder()) == ("n1", "n1")
+    assert local.calls.made.count("AssociateAddress") <= 1

@@ -1,0 +1,123 @@
+"""R010, R020, R040: what operators set or ordered, and the brake that asks for one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from builders import (
+    N2,
+    NOW,
+    address,
+    claiming,
+    dead,
+    decided,
+    going,
+    holding,
+    node,
+    snapshot,
+    standing_by,
+)
+from core.decision.expected import granted_to, kept, order
+from eip_arbiter.decision.outcome import Note, Resume
+from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
+
+
+class TestR020Order:
+    def test_a_failover_order_moves_the_address_off_a_healthy_holder(self) -> None:
+        assert granted_to(decided(snapshot(at=address(order=order()))), "R020") == N2
+
+    def test_an_unfit_target_is_passed_over_without_force(self) -> None:
+        cluster = snapshot(holding(), node(2, None), at=address(order=order()))
+        assert kept(decided(cluster)) == "R999"
+
+    def test_an_unfit_target_is_granted_with_force(self) -> None:
+        cluster = snapshot(holding(), node(2, None), at=address(order=order(force=True)))
+        assert granted_to(decided(cluster), "R020") == N2
+
+    def test_the_order_pins_the_address_while_the_old_node_still_runs_it(self) -> None:
+        at = address(holder=N2, term=8, order=order())
+        assert kept(decided(snapshot(holding(1), standing_by(2), at=at))) == "R020"
+
+    def test_the_order_ends_when_pacemaker_starts_elsewhere_for_long(self) -> None:
+        at = address(holder=N2, term=8, order=order(), changed_at_ms=NOW - 30_000)
+        elsewhere = claiming(1, lost=(), alarm_ms=29_000)
+        decision = decided(snapshot(elsewhere, standing_by(2), at=at))
+        assert isinstance(decision, Note)
+        assert decision.order is None
+        early = replace(at, changed_at_ms=NOW - 29_999)
+        assert kept(decided(snapshot(elsewhere, standing_by(2), at=early))) == "R020"
+
+    def test_the_order_is_closed_when_its_target_claims(self) -> None:
+        at = address(holder=N2, term=8, order=order())
+        decision = decided(snapshot(standing_by(1), holding(2), at=at))
+        assert isinstance(decision, Note)
+        assert (decision.rule, decision.order) == ("R020", None)
+
+    def test_the_order_is_closed_when_it_expires(self) -> None:
+        decision = decided(snapshot(at=address(order=order(until_ms=NOW))))
+        assert isinstance(decision, Note)
+        assert decision.order is None
+
+    def test_an_unfinished_move_of_an_order_is_resumed_like_any_other(self) -> None:
+        at = address(holder=N2, term=8, order=order(), phase=Phase.MOVING, deadline_ms=NOW)
+        assert isinstance(decided(snapshot(at=at)), Resume)
+
+
+class TestR010Paused:
+    def paused(self, *nodes: Node, at: Address | None = None) -> Snapshot:
+        return replace(snapshot(*nodes, at=at), paused_until_ms=NOW + 60_000)
+
+    def test_nothing_is_granted_and_the_sentence_says_what_would_have_been(self) -> None:
+        decision = decided(self.paused(dead(), claiming()))
+        assert kept(decision) == "R010"
+        assert "by R070: n2 gets 203.0.113.10" in decision.sentence
+
+    def test_an_order_is_carried_out_all_the_same(self) -> None:
+        cluster = self.paused(holding(), standing_by(), at=address(order=order()))
+        assert granted_to(decided(cluster), "R020") == N2
+
+    def test_a_move_that_was_granted_before_goes_on(self) -> None:
+        at = address(phase=Phase.MOVING, deadline_ms=NOW)
+        assert isinstance(decided(self.paused(holding(), claiming(), at=at)), Resume)
+
+    def test_drift_is_not_repaired_meanwhile(self) -> None:
+        assert kept(decided(self.paused(holding(public_ips=()), standing_by()))) == "R010"
+
+    def test_it_ends_by_itself(self) -> None:
+        over = replace(snapshot(dead(), claiming()), paused_until_ms=NOW)
+        assert granted_to(decided(over), "R070") == N2
+
+
+class TestR040FlapBrake:
+    MOVES = (NOW - 500_000, NOW - 400_000, NOW - 300_000)
+
+    def going_holder(self) -> Node:
+        return going("stopping", holding(ago_ms=10))
+
+    def test_a_fourth_move_off_a_holder_that_still_runs_it_is_blocked(self) -> None:
+        at = address(recent_moves_ms=self.MOVES)
+        assert kept(decided(snapshot(self.going_holder(), claiming(), at=at))) == "R040"
+
+    def test_a_holder_that_runs_it_unwell_keeps_it_too(self) -> None:
+        at = address(recent_moves_ms=self.MOVES)
+        unwell = holding(failing=("nginx",), ago_ms=10)
+        assert kept(decided(snapshot(unwell, claiming(), at=at))) == "R040"
+
+    def test_a_split_brain_is_still_called_one_with_the_brake_on(self) -> None:
+        at = address(recent_moves_ms=self.MOVES)
+        assert decided(snapshot(holding(ago_ms=10), claiming(), at=at)).rule == "R072"
+
+    def test_two_moves_do_not_put_it_on(self) -> None:
+        at = address(recent_moves_ms=self.MOVES[1:])
+        cluster = snapshot(self.going_holder(), claiming(), at=at)
+        assert granted_to(decided(cluster), "R060") == N2
+
+    def test_old_moves_do_not_count(self) -> None:
+        at = address(recent_moves_ms=(NOW - 600_000, *self.MOVES[1:]))
+        cluster = snapshot(self.going_holder(), claiming(), at=at)
+        assert granted_to(decided(cluster), "R060") == N2
+
+    def test_a_dead_holder_is_left_all_the_same(self) -> None:
+        at = address(recent_moves_ms=self.MOVES)
+        cluster = snapshot(dead(silent_ms=30_000), claiming(), at=at)
+        assert granted_to(decided(cluster), "R070") == N2

@@ -1,0 +1,58 @@
+"""The operator's verbs that hold moves back and let them go again: pause, resume, acknowledge."""
+
+from __future__ import annotations
+
+from core.harness import Cluster
+from core.local import Local
+from core.observed import lines, rules
+
+
+def test_nothing_moves_while_paused_and_resume_decides_at_once(cluster: Cluster) -> None:
+    cluster.settle_on_n1()
+    assert cluster.operate("pause", minutes=5)["outcome"] == "paused"
+    cluster.say(cluster.report("n1", cause="release"))
+    held_back = cluster.say(cluster.claims("n2", lost=()))
+    assert rules(held_back) == ["R010"]
+    (line,) = lines(held_back)
+    assert "R061: n2 gets" in line["message"]
+    assert cluster.world.holder() == "n1"
+    assert cluster.operate("resume")["outcome"] == "resumed"
+    assert (cluster.holder, cluster.world.holder()) == ("n2", "n2")
+
+
+def test_an_order_is_carried_out_while_paused(cluster: Cluster) -> None:
+    cluster.settle_on_n1()
+    cluster.operate("pause", minutes=5)
+    assert cluster.operate("status")["paused_until_ms"] is not None
+    assert cluster.operate("failover", target="n2")["outcome"] == "moved"
+    assert cluster.world.holder() == "n2"
+
+
+def test_a_pause_ends_by_itself(cluster: Cluster, local: Local) -> None:
+    local.settle_on_n1(cluster)
+    local.operate({"verb": "pause", "cluster": cluster.id, "minutes": 5})
+    local.hear(cluster.report("n1", cause="release"))
+    local.hear(cluster.claims("n2", lost=()), after_seconds=299)
+    assert cluster.world.holder() == "n1"
+    local.hear(cluster.claims("n2", lost=()), after_seconds=2)
+    assert cluster.world.holder() == "n2"
+
+
+def test_acknowledge_takes_the_flap_brake_off(cluster: Cluster, local: Local) -> None:
+    local.settle_on_n1(cluster)
+    old, new = "n1", "n2"
+    while len(cluster.address.recent_moves_ms) < local.arbiter.policy.brake_moves:
+        local.hear(cluster.report(old, cause="release"), after_seconds=5)
+        local.hear(cluster.claims(new, lost=()))
+        assert cluster.world.holder() == new
+        old, new = new, old
+    # The address is on `old` now, which runs it, although EC2 says that its instance stops.
+    local.hear(cluster.runs(old), after_seconds=5)
+    local.arbiter.on_instance_state(cluster.instance(old), "stopping", local.now_ms)
+    local.forget()
+    local.hear(cluster.claims(new, lost=()))
+    assert local.told.of("kept") == ["R040"]
+    assert cluster.holder == old
+    answer = local.operate({"verb": "acknowledge", "cluster": cluster.id})
+    assert answer["outcome"] == "acknowledged"
+    assert (cluster.holder, cluster.world.holder()) == (new, new)
