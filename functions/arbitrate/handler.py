@@ -11,8 +11,8 @@ from typing import Any
 
 import boto3
 from eip_arbiter.assembly import assemble
+from eip_arbiter.aws.clients import DYNAMODB_CONFIG, EC2_CONFIG, EVENTS_CONFIG
 from eip_arbiter.aws.telemetry import PowertoolsTelemetry
-from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG, EVENTS_CONFIG
 from eip_contract.envelope import parse_envelope, parse_instance_state
 from eip_contract.report import ReportRejected
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import boto3
 from eip_arbiter.assembly import assemble, assemble_inspection
+from eip_arbiter.aws.clients import DYNAMODB_CONFIG, EC2_CONFIG, EC2_LOOK_CONFIG, EVENTS_CONFIG
 from eip_arbiter.aws.telemetry import PowertoolsTelemetry
 from eip_arbiter.operate.operations import operate
 from eip_arbiter.operate.requests import RefusedError
-from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG, EC2_LOOK_CONFIG, EVENTS_CONFIG
 
 telemetry = PowertoolsTelemetry(os.environ.get("STACK_NAME", ""))
 dynamodb = boto3.client("dynamodb", config=DYNAMODB_CONFIG)

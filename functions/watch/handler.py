@@ -7,8 +7,8 @@ from typing import Any
 
 import boto3
 from eip_arbiter.assembly import assemble_watch
+from eip_arbiter.aws.clients import DYNAMODB_CONFIG, EC2_CONFIG, EVENTS_CONFIG
 from eip_arbiter.aws.telemetry import PowertoolsTelemetry
-from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG, EVENTS_CONFIG
 
 # Before the clients are made: it keeps botocore from telling where it found its credentials.
 telemetry = PowertoolsTelemetry(os.environ.get("STACK_NAME", ""))

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 from eip_arbiter.assembly import assemble_board
-from eip_arbiter.settings import DYNAMODB_CONFIG
+from eip_arbiter.aws.clients import DYNAMODB_CONFIG
 
 board = assemble_board(os.environ, dynamodb=boto3.client("dynamodb", config=DYNAMODB_CONFIG))
 

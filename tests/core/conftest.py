@@ -15,8 +15,8 @@ from core.local import Local, client
 from core.observed import Invocations
 from core.watch.watched import Watched
 from eip_arbiter.assembly import assemble_inspection
+from eip_arbiter.aws.clients import EC2_LOOK_CONFIG
 from eip_arbiter.operate.inspecting import Inspection
-from eip_arbiter.settings import EC2_LOOK_CONFIG
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.world import World

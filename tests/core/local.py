@@ -17,8 +17,8 @@ import boto3
 from core.harness import Cluster
 from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.assembly import assemble
+from eip_arbiter.aws.clients import DYNAMODB_CONFIG, EC2_CONFIG
 from eip_arbiter.operate.operations import operate
-from eip_arbiter.settings import DYNAMODB_CONFIG, EC2_CONFIG
 from eip_contract.report import NodeReport
 
 from lab.embedded.cloud import EmbeddedAws

@@ -16,9 +16,8 @@ import builders
 from core.local import Told
 from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
-from eip_arbiter.operate.inspecting import HistoryLine, Inspection
-from eip_arbiter.ports import Association
-from eip_arbiter.watch.watching import Seen
+from eip_arbiter.operate.inspecting import Inspection
+from eip_arbiter.ports import Association, HistoryLine, Seen
 from eip_contract.envelope import source_for
 from eip_contract.report import DETAIL_TYPE
 from hypothesis import HealthCheck, settings

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from eip_agent.answer.operations import Operations
 from eip_agent.calls.channel import ExchangeError
 from eip_agent.conclude.verdicts import taken_away
-from eip_agent.conclude.view import Word
-from eip_agent.followup.clean_up import CleanUp, Losses, Orders
+from eip_agent.followup.clean_up import CleanUp
+from eip_agent.followup.losses import Losses
+from eip_agent.followup.orders import Orders
 from eip_agent.observe.watchers import Watchers
 from eip_agent.remember.board import Board
+from eip_agent.remember.sight import Word
 from eip_agent.report.publisher import Publisher
 from eip_agent.report.reporter import Reporter
 from eip_agent.settings import Settings

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from eip_agent.conclude.view import Word
+from eip_agent.remember.sight import Word
 from greenlet import getcurrent
 
 from simulation import shims

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from eip_agent.observe.pacemaker import PacemakerView
+from eip_agent.remember.sight import PacemakerView
 
 from lab.simulated.plan import Member as PlanMember
 from lab.simulated.plan import Role, next_step

@@ -8,7 +8,8 @@ from typing import Any
 
 from eip_agent.answer import operations as agent_operations
 from eip_agent.conclude import verdicts, view
-from eip_agent.followup.clean_up import CleanUp, Orders
+from eip_agent.followup.clean_up import CleanUp
+from eip_agent.followup.orders import Orders
 
 from simulation.mutant import Patch, mutant
 

@@ -17,8 +17,8 @@ from eip_agent.answer import operations
 from eip_agent.conclude import view
 from eip_agent.followup import clean_up as followup
 from eip_agent.observe import watchers
-from eip_agent.observe.pacemaker import PacemakerView
 from eip_agent.remember import board
+from eip_agent.remember.sight import PacemakerView
 from eip_agent.report import publisher, reporter
 
 from simulation import clock

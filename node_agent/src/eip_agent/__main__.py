@@ -18,8 +18,9 @@ from typing import Any
 from eip_agent import __version__
 from eip_agent.agent import Agent
 from eip_agent.answer.client import NoAnswerError, ask_status
+from eip_agent.calls.aws import Credentials
 from eip_agent.calls.channel import ExchangeError
-from eip_agent.observe.metadata import Credentials, Identity, MetadataService
+from eip_agent.observe.metadata import Identity, MetadataService
 from eip_agent.remember.board import Outcome
 from eip_agent.settings import DEFAULT_PATH, Settings, SettingsError, load_settings
 

@@ -14,15 +14,20 @@ from eip_contract.envelope import source_for
 
 from eip_agent.answer.operations import Operations
 from eip_agent.answer.server import LocalServer
-from eip_agent.calls.aws import Clock, Events, Table
+from eip_agent.calls.aws import Clock, Credentials
 from eip_agent.calls.channel import ExchangeError
-from eip_agent.followup.clean_up import CleanUp, Losses, Orders, crm_resource
+from eip_agent.followup.asking import crm_resource
+from eip_agent.followup.clean_up import CleanUp
+from eip_agent.followup.losses import Losses
+from eip_agent.followup.orders import Orders
 from eip_agent.observe.corosync import CommandLinks, LibraryLinks
 from eip_agent.observe.health import Health
-from eip_agent.observe.metadata import Credentials, Identity, Keyring, MetadataService
+from eip_agent.observe.metadata import Identity, Keyring, MetadataService
+from eip_agent.observe.table import Table
 from eip_agent.observe.watchers import Watchers
 from eip_agent.remember.board import Board
 from eip_agent.remember.memory import Words, next_incarnation
+from eip_agent.report.events import Events
 from eip_agent.report.publisher import Publisher
 from eip_agent.report.reporter import Reporter
 

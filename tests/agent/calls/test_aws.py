@@ -12,10 +12,11 @@ from agent.fakes import ME, FakeNode
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
-from eip_agent.calls import aws
-from eip_agent.calls.aws import Clock, Table, sign
+from eip_agent.calls.aws import Clock, Credentials, sign
 from eip_agent.calls.channel import Channel, ExchangeError
-from eip_agent.observe.metadata import Credentials, Keyring, MetadataService
+from eip_agent.observe.metadata import Keyring, MetadataService
+from eip_agent.observe.table import Table
+from eip_agent.report.events import Events
 from eip_agent.settings import Settings
 
 KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG", "token+/=")
@@ -53,7 +54,7 @@ def test_our_signature_is_botocores(token: str | None) -> None:
 def test_a_report_arrives_as_the_contract_reads_it(node: FakeNode) -> None:
     keyring = Keyring(MetadataService(node.url), KEYS)
     source = f"eip-arbiter.node/arn:aws:ec2:eu-central-1:123456789012:instance/{ME}"
-    aws.Events(settings(node), keyring, source).put_report(report())
+    Events(settings(node), keyring, source).put_report(report())
     assert node.region.reports == [report()]
 
 
@@ -75,7 +76,7 @@ def test_failures_are_told_apart(node: FakeNode, answer: str, kind: str) -> None
 
 def test_an_entry_that_eventbridge_rejects_is_a_failure(node: FakeNode) -> None:
     node.region.answer = "reject"
-    events = aws.Events(settings(node), Keyring(MetadataService(node.url), KEYS), "x")
+    events = Events(settings(node), Keyring(MetadataService(node.url), KEYS), "x")
     with pytest.raises(ExchangeError, match="InternalFailure"):
         events.put_report(report())
 

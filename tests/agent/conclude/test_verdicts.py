@@ -13,7 +13,7 @@ from eip_agent.conclude.verdicts import (
     monitor_verdict,
     start_verdict,
 )
-from eip_agent.conclude.view import NEVER, Sight, Word
+from eip_agent.remember.sight import NEVER, Sight, Word
 
 LAG = 10.0
 

@@ -6,17 +6,9 @@ import dataclasses
 from typing import Any
 
 import pytest
-from eip_agent.conclude.view import (
-    Sight,
-    Word,
-    awaiting,
-    cadence_seconds,
-    cause,
-    lost_peers,
-    resource_state,
-)
+from eip_agent.conclude.view import awaiting, cadence_seconds, cause, lost_peers, resource_state
 from eip_agent.conclude.view import news as news_of
-from eip_agent.observe.pacemaker import PacemakerView
+from eip_agent.remember.sight import PacemakerView, Sight, Word
 from eip_agent.settings import Settings
 from eip_contract.report import NodeReport, OrderProgress, Pacemaker, ResourceState, Suspect
 from eip_contract.state_item import AddressStatus, ClusterStatus

@@ -8,9 +8,9 @@ from typing import Any
 
 from agent.conclude.test_view import PEER, sight, status, with_view
 from eip_agent.answer.operations import Operations
-from eip_agent.conclude.view import Sight, Word
 from eip_agent.followup.clean_up import CleanUp
 from eip_agent.remember.board import Board
+from eip_agent.remember.sight import Sight, Word
 from eip_agent.settings import Settings
 
 

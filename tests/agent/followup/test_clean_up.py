@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from agent.conclude.test_view import PEER, with_view
-from eip_agent.conclude.view import Sight, Word
 from eip_agent.followup.clean_up import CleanUp
+from eip_agent.remember.sight import Sight, Word
 
 if TYPE_CHECKING:
     from pathlib import Path

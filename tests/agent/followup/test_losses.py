@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent.conclude.test_view import ME, PEER, status, with_view
-from eip_agent.conclude.view import Sight, Word
-from eip_agent.followup.clean_up import CleanUp, Losses
+from eip_agent.followup.clean_up import CleanUp
+from eip_agent.followup.losses import Losses
+from eip_agent.remember.sight import Sight, Word
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import Any
 
 from agent.conclude.test_view import ME, PEER, sight, status, with_view
 from agent.followup.followed import Pacemaker, quiet
-from eip_agent.conclude.view import Sight, Word
-from eip_agent.followup.clean_up import Orders
+from eip_agent.followup.orders import Orders
+from eip_agent.remember.sight import Sight, Word
 
 
 def ordered(**changes: Any) -> Sight:

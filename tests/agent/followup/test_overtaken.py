@@ -11,10 +11,10 @@ from agent.conclude.test_view import ME, status
 from agent.followup.followed import operations_of, quiet
 from eip_agent.answer.operations import Operations
 from eip_agent.conclude.verdicts import Verdict
-from eip_agent.conclude.view import Word
 from eip_agent.followup.clean_up import CleanUp
 from eip_agent.remember.board import Board
 from eip_agent.remember.memory import Words
+from eip_agent.remember.sight import Word
 
 
 class StoppedMeanwhile(Operations):

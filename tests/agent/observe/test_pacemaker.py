@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from eip_agent.observe.corosync import CommandLinks, parse_cfgtool
-from eip_agent.observe.pacemaker import PacemakerView, parse_crm_mon, parse_quorum_mode
+from eip_agent.observe.pacemaker import parse_crm_mon, parse_quorum_mode
+from eip_agent.remember.sight import PacemakerView
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 

@@ -10,9 +10,10 @@ import pytest
 from agent.conclude.test_view import with_view
 from eip_agent.calls.channel import ExchangeError
 from eip_agent.conclude.verdicts import ABSENCE_SECONDS
-from eip_agent.conclude.view import Word, lost_peers
+from eip_agent.conclude.view import lost_peers
 from eip_agent.observe.watchers import Watchers
 from eip_agent.remember.board import Board
+from eip_agent.remember.sight import Word
 from eip_agent.settings import Settings
 
 HERE, ELSEWHERE = ("203.0.113.7",), ()

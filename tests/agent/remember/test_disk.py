@@ -16,10 +16,10 @@ from agent.conclude.test_view import ME, status
 from agent.fakes import PEER, FakeNode, wait_until
 from agent.followup.followed import operations_of, quiet
 from eip_agent.answer.server import LocalServer
-from eip_agent.conclude.view import Word
 from eip_agent.followup.clean_up import CleanUp
 from eip_agent.remember.board import Board
 from eip_agent.remember.memory import Words, next_incarnation, read_json
+from eip_agent.remember.sight import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

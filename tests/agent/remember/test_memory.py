@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from eip_agent.conclude.view import Word
 from eip_agent.remember.memory import Words, next_incarnation, replace_file
+from eip_agent.remember.sight import Word
 
 if TYPE_CHECKING:
     from pathlib import Path

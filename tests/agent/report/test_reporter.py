@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent.conclude.test_view import ME, status, with_view
-from eip_agent.conclude.view import Word
-from eip_agent.followup.clean_up import Orders
+from eip_agent.followup.orders import Orders
 from eip_agent.observe.metadata import Identity
 from eip_agent.remember.board import Board
 from eip_agent.remember.memory import Words
+from eip_agent.remember.sight import Word
 from eip_agent.report.reporter import Reporter
 from eip_agent.settings import Settings
 from eip_contract.report import MAX_NODES, MAX_PUBLIC_IPS, NodeReport, parse_report

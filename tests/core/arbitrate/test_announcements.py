@@ -13,8 +13,8 @@ from core.harness import Cluster
 from core.local import Local, client
 from core.observed import Invocations, lines, metrics
 from eip_arbiter.arbitrate.announcing import SOURCE
+from eip_arbiter.aws.clients import EVENTS_CONFIG
 from eip_arbiter.aws.eventbridge_announcer import REPEAT_MS, EventBridgeAnnouncer
-from eip_arbiter.settings import EVENTS_CONFIG
 from eip_contract.report import DETAIL_TYPE, ResourceState
 
 from lab.embedded.cloud import EmbeddedAws

@@ -10,11 +10,12 @@ import boto3
 import pytest
 from core.harness import Cluster
 from core.local import Local
+from eip_arbiter.aws.clients import EC2_LOOK_CONFIG
 from eip_arbiter.aws.ec2_address import Ec2Preflight
 from eip_arbiter.decision.snapshot import Order
 from eip_arbiter.operate.checkup import ASKING_MS
 from eip_arbiter.operate.inspecting import Inspection
-from eip_arbiter.settings import EC2_LOOK_CALL_MS, EC2_LOOK_CONFIG
+from eip_arbiter.settings import EC2_LOOK_CALL_MS
 
 from lab.embedded.cloud import EmbeddedAws
 

@@ -10,7 +10,7 @@ from core.harness import Cluster
 from core.local import Local
 from eip_arbiter.operate.inspecting import Inspection, moment
 from eip_arbiter.operate.requests import RefusedError
-from eip_arbiter.watch.watching import Seen, Unready
+from eip_arbiter.ports import Seen, Unready
 
 from lab.embedded.cloud import EmbeddedAws
 

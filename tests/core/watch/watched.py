@@ -10,8 +10,8 @@ from core.local import Local
 from eip_arbiter.arbitrate.announcing import Announcement
 from eip_arbiter.aws.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.aws.ec2_address import Ec2Preflight
-from eip_arbiter.ports import Association
-from eip_arbiter.watch.watching import Seen, Watch
+from eip_arbiter.ports import Association, Seen
+from eip_arbiter.watch.watching import Watch
 
 
 class Heard:

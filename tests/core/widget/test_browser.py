@@ -19,7 +19,7 @@ import pytest
 from builders import node_report
 from eip_contract.envelope import source_for
 from eip_contract.report import DETAIL_TYPE
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
@@ -41,7 +41,7 @@ def eventually(look: Callable[[], Any], seconds: float = 40) -> Any:
         try:
             if found := look():
                 return found
-        except StaleElementReferenceException:
+        except (StaleElementReferenceException, NoSuchElementException):
             continue
         time.sleep(0.1)
     raise AssertionError(f"not within {seconds} s")

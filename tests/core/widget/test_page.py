@@ -9,7 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from eip_arbiter.operate.inspecting import HistoryLine
+from eip_arbiter.ports import HistoryLine
 from eip_arbiter.widget.markup import Element, element, together
 from eip_arbiter.widget.page import (
     STYLE,

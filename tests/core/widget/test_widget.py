@@ -10,8 +10,8 @@ import pytest
 from core.harness import Cluster
 from core.local import Local
 from eip_arbiter.assembly import assemble_board
+from eip_arbiter.ports import Ec2Word, Seen, Unready
 from eip_arbiter.settings import SettingsError
-from eip_arbiter.watch.watching import Ec2Word, Seen, Unready
 from eip_arbiter.widget.board import DESCRIPTION, MOST_CLUSTERS, Board
 
 from lab.embedded.cloud import EmbeddedAws

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from eip_arbiter.aws.dynamodb_store import DynamoDbStore
 from eip_arbiter.aws.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.aws.ec2_address import Ec2Addresses, Ec2Inventory, Ec2Preflight
 from eip_arbiter.aws.eventbridge_announcer import EventBridgeAnnouncer
-from eip_arbiter.aws.telemetry import PowertoolsTelemetry, Telemetry, now_ms
+from eip_arbiter.aws.telemetry import PowertoolsTelemetry
 from eip_arbiter.operate.inspecting import Inspection
+from eip_arbiter.ports import Telemetry
 from eip_arbiter.settings import SettingsError, read_settings
 from eip_arbiter.watch.watching import Watch
 from eip_arbiter.widget.board import Board
@@ -56,7 +58,7 @@ def assemble_inspection(
 ) -> Inspection:
     """The verbs that only look, beside the arbiter that `assemble` made of the same environment.
 
-    `ec2` has the short time-outs of `settings.EC2_LOOK_CONFIG`.
+    `ec2` has the short time-outs of `aws.clients.EC2_LOOK_CONFIG`.
     """
     table_name = read_settings(environment).table_name
     return Inspection(
@@ -109,3 +111,8 @@ def assemble_board(environment: Mapping[str, str], *, dynamodb: DynamoDBClient) 
         clock=now_ms,
         operate_arn=operate_arn,
     )
+
+
+def now_ms() -> int:
+    """The arbiter's clock: milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000

@@ -1,15 +1,15 @@
-"""What the arbitration needs from the outside, as protocols, and the outcomes they can have.
+"""What more than one room needs from the outside, as protocols, and the outcomes they can have.
 
 An outcome that is no failure of the program (a stale report, a lost race) is a type, not an
-exception. `MoveFailedError` is caught by `arbitration`, since a failed move has to be told and left
+exception. `MoveFailedError` is caught in `arbitrate`, since a failed move has to be told and left
 for the next report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from eip_contract.report import NodeReport
 
@@ -154,4 +154,107 @@ class Inventory(Protocol):
 
     def addresses(self, cluster_id: str) -> tuple[Address, ...]:
         """The addresses that are tagged for the cluster, with their present associations."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One line of a cluster's history; `kind` is grant, release or note."""
+
+    at_ms: int
+    resource: str
+    term: int
+    kind: str
+    rule: str
+    sentence: str
+
+
+class History(Protocol):
+    """The history as a reader needs it; the arbiter's store writes it."""
+
+    def newest(self, cluster_id: str, limit: int) -> tuple[HistoryLine, ...]:
+        """So many lines at the most, the newest first."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Where a decision leaves its sentence. `fields` are flat, for machines."""
+
+    def decided(self, rule: str, sentence: str, **fields: Any) -> None:
+        """A decision that changed something, or refused something for the first time."""
+        ...
+
+    def kept(self, rule: str, sentence: str, **fields: Any) -> None:
+        """A decision that changed nothing although something is going on."""
+        ...
+
+    def count(self, metric: str, cluster_id: str, value: float = 1) -> None:
+        """Adds to a metric of the cluster."""
+        ...
+
+    def rejected(self, reason: str, sentence: str, **fields: Any) -> None:
+        """An input that changed no state."""
+        ...
+
+    def failed(self, sentence: str, **fields: Any) -> None:
+        """Something that a person has to look at if it stays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unready:
+    """Since when a failover would not work, why, and whether that was told."""
+
+    since_ms: int
+    told: bool
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ec2Word:
+    """What EC2 said against a failover at the last look, and when that was.
+
+    Kept apart from what the state itself can tell: a reader computes that anew, and knows that it
+    is over before the next look does. `refusals` are by instance id.
+    """
+
+    at_ms: int
+    drift: tuple[str, ...]
+    refusals: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the last look at a cluster found, by resource; silence as when it began."""
+
+    silent_since_ms: Mapping[str, int] = field(default_factory=dict)
+    unready: Mapping[str, Unready] = field(default_factory=dict)
+    ec2: Mapping[str, Ec2Word] = field(default_factory=dict)
+
+
+class Memory(Protocol):
+    """What the watch remembers from one minute to the next."""
+
+    def clusters(self) -> frozenset[str]:
+        """The clusters that were looked at before."""
+        ...
+
+    def keep_clusters(self, cluster_ids: frozenset[str]) -> None:
+        """Remembers which clusters there are, even after their tags are gone."""
+        ...
+
+    def troubles(self) -> Mapping[str, tuple[int, int]]:
+        """Of clusters that take turns: how many addresses were unready, and how many silent."""
+        ...
+
+    def keep_troubles(self, troubles: Mapping[str, tuple[int, int]]) -> None:
+        """Remembers these."""
+        ...
+
+    def seen(self, cluster_id: str) -> Seen:
+        """What the last look at the cluster found."""
+        ...
+
+    def keep_seen(self, cluster_id: str, seen: Seen) -> None:
+        """Remembers what a look found."""
         ...

@@ -1,6 +1,6 @@
 """A function's settings: read once from the environment, checked together, frozen.
 
-Also the clients' time-outs, since the timing rule is checked against them.
+Also the time-outs of EC2's client, since the timing rule is checked against them.
 """
 
 from __future__ import annotations
@@ -8,34 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from botocore.config import Config
-
 from eip_arbiter.decision.policy import Policy
 
 EC2_ATTEMPTS, EC2_CONNECT_SECONDS, EC2_READ_SECONDS = 2, 1, 2
 _BACKOFF_SECONDS = 1
 EC2_CALL_MS = 1000 * (EC2_ATTEMPTS * (EC2_CONNECT_SECONDS + EC2_READ_SECONDS) + _BACKOFF_SECONDS)
 """The longest that one EC2 call with its retries can take; the first backoff is below 1 s."""
-
-EC2_CONFIG = Config(
-    connect_timeout=EC2_CONNECT_SECONDS,
-    read_timeout=EC2_READ_SECONDS,
-    retries={"mode": "standard", "total_max_attempts": EC2_ATTEMPTS},
-)
 EC2_LOOK_CALL_MS = 1000 * (EC2_CONNECT_SECONDS + EC2_READ_SECONDS)
-EC2_LOOK_CONFIG = Config(
-    connect_timeout=EC2_CONNECT_SECONDS,
-    read_timeout=EC2_READ_SECONDS,
-    retries={"mode": "standard", "total_max_attempts": 1},
-)
-"""For `doctor`, which asks many questions within the function's time: that EC2 does not answer at
-once is what it has to tell."""
-DYNAMODB_CONFIG = Config(
-    connect_timeout=1,
-    read_timeout=1,
-    retries={"mode": "standard", "total_max_attempts": 2},
-)
-EVENTS_CONFIG = DYNAMODB_CONFIG
+"""The longest that one EC2 call of `doctor` can take, which is not retried."""
 
 _SECONDS = {
     "ANSWER_SECONDS": "answer_ms",

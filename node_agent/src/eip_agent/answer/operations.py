@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from eip_agent import __version__
 from eip_agent.conclude.verdicts import Verdict, monitor_verdict, start_verdict
-from eip_agent.conclude.view import NEVER, Word
 from eip_agent.remember.board import Board, age_seconds
+from eip_agent.remember.sight import NEVER, Word
 
 if TYPE_CHECKING:
     from eip_agent.answer.server import Alive
-    from eip_agent.conclude.view import Sight
     from eip_agent.followup.clean_up import CleanUp
     from eip_agent.observe.health import Health
+    from eip_agent.remember.sight import Sight
     from eip_agent.report.publisher import Publisher
     from eip_agent.report.reporter import Reporter
     from eip_agent.settings import Settings

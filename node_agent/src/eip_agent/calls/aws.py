@@ -1,4 +1,4 @@
-"""The two AWS calls of a node: `events:PutEvents` and `dynamodb:GetItem`, signed by hand.
+"""One AWS service, spoken to in AWS's JSON protocol and signed by hand.
 
 Signature Version 4 for a POST without a query, as AWS's guide describes it; the tests compare it
 with botocore's signer. No retry and no waiting lives here.
@@ -11,24 +11,16 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
-
-from eip_contract.report import DETAIL_TYPE, NodeReport
-from eip_contract.state_item import (
-    STATE_SORT_KEY,
-    ClusterStatus,
-    cluster_partition_key,
-    read_status,
-)
+from typing import TYPE_CHECKING, Any, Protocol
 
 from eip_agent.calls.channel import Channel, ExchangeError
 
 if TYPE_CHECKING:
-    from eip_agent.observe.metadata import Credentials, Keyring
     from eip_agent.settings import Settings
 
-_THROTTLED = ("Throttl", "TooManyRequests", "ProvisionedThroughputExceeded", "RequestLimitExceeded")
+THROTTLED = ("Throttl", "TooManyRequests", "ProvisionedThroughputExceeded", "RequestLimitExceeded")
 _OK, _TOO_MANY, _SERVER_ERROR = 200, 429, 500
 
 
@@ -61,6 +53,24 @@ class Clock:
         return int((self._epoch_at_0 + time.monotonic()) * 1000)
 
 
+@dataclass(frozen=True)
+class Credentials:
+    """Keys to sign with; `expires_at` in seconds since the epoch, None for keys that stay."""
+
+    access_key: str
+    secret_key: str
+    token: str | None = None
+    expires_at: int | None = None
+
+
+class Keys(Protocol):
+    """Where the credentials come from."""
+
+    def current(self) -> Credentials:
+        """Credentials to sign with now."""
+        ...
+
+
 class Endpoint:
     """One AWS service in one region, spoken to in AWS's JSON protocol; for one thread."""
 
@@ -69,7 +79,7 @@ class Endpoint:
         service: str,
         version: str,
         settings: Settings,
-        keyring: Keyring,
+        keyring: Keys,
         clock: Clock | None = None,
     ) -> None:
         url = service_url(service, settings)
@@ -101,61 +111,6 @@ class Endpoint:
                 self._clock.heard(self._channel.server_date)
             return decoded
         raise _refusal(status, decoded if isinstance(decoded, dict) else {})
-
-
-class Events:
-    """Publishes node reports."""
-
-    def __init__(self, settings: Settings, keyring: Keyring, source: str) -> None:
-        self._endpoint = Endpoint("events", "1.1", settings, keyring)
-        self._bus, self._source = settings.bus, source
-
-    def put_report(self, report: NodeReport) -> None:
-        """Hands one report to EventBridge.
-
-        Raises:
-            ExchangeError: EventBridge did not take it.
-        """
-        entry = {
-            "EventBusName": self._bus,
-            "Source": self._source,
-            "DetailType": DETAIL_TYPE,
-            "Detail": json.dumps(report.to_detail(), separators=(",", ":")),
-        }
-        answer = self._endpoint.call("AWSEvents.PutEvents", {"Entries": [entry]})
-        if answer.get("FailedEntryCount"):
-            failed = (answer.get("Entries") or [{}])[0]
-            code, message = failed.get("ErrorCode", "?"), failed.get("ErrorMessage", "")
-            kind = "throttled" if str(code).startswith(_THROTTLED) else "refused"
-            raise ExchangeError(kind, f"EventBridge did not take the entry: {code} {message}")
-
-
-class Table:
-    """Reads the cluster's state item."""
-
-    def __init__(self, settings: Settings, keyring: Keyring, clock: Clock | None = None) -> None:
-        self._endpoint = Endpoint("dynamodb", "1.0", settings, keyring, clock)
-        self._table = settings.table
-        self._key = {
-            "pk": {"S": cluster_partition_key(settings.cluster_id)},
-            "sk": {"S": STATE_SORT_KEY},
-        }
-
-    def get_status(self, *, consistent: bool) -> ClusterStatus | None:
-        """The cluster's state, or None when the control plane does not know the cluster.
-
-        Raises:
-            ExchangeError: the table did not answer, or with something unreadable.
-        """
-        request = {"TableName": self._table, "Key": self._key, "ConsistentRead": consistent}
-        answer = self._endpoint.call("DynamoDB_20120810.GetItem", request)
-        if "Item" not in answer:
-            return None
-        try:
-            return read_status(answer["Item"])
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            text = f"the state item cannot be read ({type(error).__name__}: {error})"
-            raise ExchangeError("http", text) from error
 
 
 def sign(
@@ -194,7 +149,7 @@ def sign(
 def _refusal(status: int, answer: Mapping[str, Any]) -> ExchangeError:
     code = str(answer.get("__type", "")).rpartition("#")[2] or f"HTTP {status}"
     message = answer.get("message") or answer.get("Message") or ""
-    if code.startswith(_THROTTLED) or status == _TOO_MANY:
+    if code.startswith(THROTTLED) or status == _TOO_MANY:
         kind = "throttled"
     else:
         kind = "http" if status >= _SERVER_ERROR or status == _OK else "refused"

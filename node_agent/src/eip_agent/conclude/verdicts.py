@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from eip_contract.state_item import SETTLED
 
-from eip_agent.conclude.view import NEVER, SETTLING_SECONDS, Sight, Word, lost_peers
+from eip_agent.conclude.view import SETTLING_SECONDS, lost_peers
+from eip_agent.remember.sight import NEVER, Sight, Word
 
 if TYPE_CHECKING:
     from eip_contract.state_item import AddressStatus

@@ -10,10 +10,10 @@ import shlex
 import sys
 
 from eip_agent.answer.client import NoAnswerError, ask_status
+from eip_agent.calls.aws import Credentials
 from eip_agent.calls.commands import run
 from eip_agent.doctor import cluster, local, region
 from eip_agent.doctor.finding import Finding, exit_status, failure, ok, worst
-from eip_agent.observe.metadata import Credentials
 from eip_agent.observe.pacemaker import parse_crm_mon
 from eip_agent.settings import Settings, SettingsError, load_settings
 

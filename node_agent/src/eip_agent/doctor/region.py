@@ -16,10 +16,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from eip_agent.calls.aws import Table, service_url
+from eip_agent.calls.aws import Credentials, service_url
 from eip_agent.calls.channel import Channel, ExchangeError
 from eip_agent.doctor.finding import Finding, failure, note, ok, warning
-from eip_agent.observe.metadata import Credentials, Identity, Keyring, MetadataService
+from eip_agent.observe.metadata import Identity, Keyring, MetadataService
+from eip_agent.observe.table import Table
 
 if TYPE_CHECKING:
     from eip_contract.state_item import ClusterStatus

@@ -1,50 +1,31 @@
-"""What the agent asks of Pacemaker: forget a refused start, follow an order, stop a lost copy.
-
-Only `crm_resource` is run here, never while a resource that runs could be disturbed by it.
-"""
+"""Has Pacemaker forget a failure that we caused: a refused start must not ban the node for good."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
-from eip_contract.fields import NAME
-from eip_contract.report import OrderProgress
-
-from eip_agent.calls.commands import ended
 from eip_agent.conclude.verdicts import (
     clean_up_reason,
     failure_came_back,
     failure_is_gone,
-    is_behind_a_cut,
-    runs_twice,
-    taken_away,
 )
-from eip_agent.conclude.view import NEVER, SETTLED_STATES, lost_peers, resource_state
+from eip_agent.conclude.view import resource_state
+from eip_agent.followup.asking import Run, Say
 from eip_agent.remember.memory import read_json, replace_file
+from eip_agent.remember.sight import NEVER
 
 if TYPE_CHECKING:
-    from eip_contract.state_item import AddressStatus
-
-    from eip_agent.conclude.view import Sight, Word
+    from eip_agent.remember.sight import Sight
 
 _STABLE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 300.0
 _UNRELATED_SECONDS = 10.0
 """A start that begins so long after the last clean-up is not what that clean-up set off."""
 
-_ASK_AGAIN_SECONDS, _LOOK_AGAIN_SECONDS = 30.0, 10.0
-_LIFETIME = "PT1M"
-_COMMAND_SECONDS = 30.0
-_DETAIL_CHARACTERS = 120
 _SAVE_AGAIN_SECONDS, _SAVED_SECONDS = 1.0, 3600.0
-
-Say = Callable[..., None]
-Run = Callable[[list[str]], str]
-"""Runs `crm_resource` with these arguments; returns what went wrong, empty when nothing did."""
 
 
 @dataclass
@@ -152,152 +133,3 @@ class CleanUp:
             return _SAVE_AGAIN_SECONDS
         self._trouble = ""
         return _SAVED_SECONDS
-
-
-class Losses:
-    """Tells Pacemaker that a copy here lost its address, instead of waiting for its next monitor.
-
-    In a heal Pacemaker would find two good copies, and may keep this one, or neither look nor
-    choose (`multiple-active=block`; it monitors nothing that it found after a restart of its own).
-    Two reads must say so: in such a heal the address may be on its way back here already.
-    """
-
-    def __init__(self, run: Run, clean_up: CleanUp, say: Say) -> None:
-        self._run, self._clean_up, self._say = run, clean_up, say
-        self._told: dict[str, Word] = {}
-        self._noticed_at: dict[str, float] = {}
-        self._look_at: dict[str, float] = {}
-
-    def step(self, s: Sight) -> None:
-        """Tells of each loss; where Pacemaker does not run here, the monitor tells of it."""
-        for resource, word in s.words.items():
-            if s.pacemaker.state not in SETTLED_STATES or not taken_away(s, resource):
-                self._noticed_at.pop(resource, None)
-                continue
-            if s.status_at <= self._noticed_at.setdefault(resource, s.status_at):
-                continue
-            if runs_twice(s, resource):
-                self._have_looked(s, resource)
-            elif self._told.get(resource) is not word and is_behind_a_cut(s, resource):
-                self._told[resource] = word
-                self._fail(s, resource)
-
-    def _have_looked(self, s: Sight, resource: str) -> None:
-        """Has Pacemaker look anew at this copy, which then says that it does not run."""
-        if s.now < self._look_at.get(resource, NEVER):
-            return
-        self._look_at[resource] = s.now + _LOOK_AGAIN_SECONDS
-        trouble = self._run(["--refresh", "--resource", resource, "--node", s.node_name])
-        self._say("Pacemaker is asked to look at a lost copy", resource=resource, why=trouble)
-
-    def _fail(self, s: Sight, resource: str) -> None:
-        trouble = self._run(["--fail", "--resource", resource, "--node", s.node_name])
-        if not trouble:
-            # With migration-threshold=1 the failure would keep this node from taking over.
-            self._clean_up.note(resource, s.now)
-        self._say("Pacemaker is told that the address is lost", resource=resource, why=trouble)
-
-
-@dataclass
-class _Followed:
-    """An order to this node about one resource, and the constraint that was made for it."""
-
-    id: str
-    state: str = ""
-    moved_top: str = ""
-    asked_at: float = NEVER
-
-
-class Orders:
-    """Has Pacemaker follow operators' orders whose target is this node, each resource by itself.
-
-    `progress` is what changed last: a report has room for one.
-    """
-
-    def __init__(self, run: Run, say: Say) -> None:
-        self._run, self._say = run, say
-        self._followed: dict[str, _Followed] = {}
-        self.progress: OrderProgress | None = None
-
-    def step(self, s: Sight, now_epoch_ms: int) -> bool:
-        """Does the next thing for each order to this node; tells whether the progress changed."""
-        before = self.progress
-        ordered = {
-            address.resource: address
-            for address in (() if s.status is None else s.status.addresses.values())
-            if address.order_target == s.instance_id
-            and address.order_until_ms > now_epoch_ms
-            and NAME.match(address.order_id or "")
-        }
-        for address in ordered.values():
-            self._follow(s, address, address.order_id or "")
-            if self.progress != before:
-                break  # the next one's turn is with the next step, once this has been reported
-        starting = any(word.state == "starting" for word in s.words.values())
-        if s.status is not None and not starting:
-            for resource, followed in self._followed.items():
-                if resource not in ordered:
-                    # Withdrawn or expired before Pacemaker followed: leave no ban of other nodes.
-                    self._clear(followed)
-        return self.progress != before
-
-    def _follow(self, s: Sight, address: AddressStatus, order_id: str) -> None:
-        resource = address.resource
-        followed = self._followed.get(resource)
-        if followed is None or followed.id != order_id:
-            moved_top = followed.moved_top if followed else ""
-            followed = self._followed[resource] = _Followed(order_id, moved_top=moved_top)
-            self._tell(followed, "seen", "none", resource)
-        state = followed.state
-        if state in ("seen", "moving") and resource_state(s, resource) == "started":
-            self._tell(followed, "done", self._clear(followed) or "it is started here", resource)
-        elif state == "seen" or self._is_to_be_asked_again(s, address, followed):
-            if s.pacemaker.state != "online":
-                return
-            followed.asked_at = s.now
-            top = followed.moved_top = s.pacemaker.tops.get(resource, resource)
-            # A failure that Pacemaker remembers of this node would beat the operator's word.
-            self._run(["--cleanup", "--resource", top, "--node", s.node_name])
-            # Without --force an infinite stickiness would keep the resource where it is.
-            where = ["--resource", top, "--node", s.node_name]
-            trouble = self._run(["--move", *where, "--lifetime", _LIFETIME, "--force"])
-            state = "failed" if trouble else "moving"
-            self._tell(followed, state, trouble or "Pacemaker was asked to move it", resource)
-
-    def _is_to_be_asked_again(self, s: Sight, address: AddressStatus, followed: _Followed) -> bool:
-        """Whether Pacemaker has not followed for long, or no longer does, while the order stands.
-
-        A join may have dropped its constraint, or have kept another copy than the one started here.
-        Where it could not be asked, as with Corosync just gone, an order is over unless the address
-        is here already: the service must not stay behind.
-        """
-        is_here = address.holder == s.instance_id
-        goes_on = followed.state in ("moving", "done") or (followed.state == "failed" and is_here)
-        waiting = goes_on and resource_state(s, address.resource) == "stopped"
-        return waiting and not lost_peers(s) and s.now - followed.asked_at >= _ASK_AGAIN_SECONDS
-
-    def _clear(self, followed: _Followed) -> str:
-        """Takes back the constraints of a move, which would keep other nodes from taking over."""
-        top, followed.moved_top = followed.moved_top, ""
-        return self._run(["--clear", "--resource", top]) if top else ""
-
-    def _tell(self, followed: _Followed, state: str, detail: str, resource: str) -> None:
-        printable = "".join(c if " " <= c <= "~" else " " for c in detail)[:_DETAIL_CHARACTERS]
-        followed.state = state
-        self.progress = OrderProgress(id=followed.id, state=state, detail=printable or "none")
-        self._say(
-            "The operator's order goes on",
-            order=followed.id,
-            resource=resource,
-            state=state,
-            detail=printable,
-        )
-
-
-def crm_resource(command: Sequence[str]) -> str:
-    """Runs `crm_resource`; returns its complaint in one line, empty when it succeeded."""
-    done = ended(command, _COMMAND_SECONDS, with_errors=True)
-    if done.status is None:
-        return done.output
-    text = " ".join(done.output.split())
-    return f"exit status {done.status}: {text}" if done.status else ""

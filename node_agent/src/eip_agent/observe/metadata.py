@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from eip_contract.fields import INSTANCE_ID, IPV4
 
+from eip_agent.calls.aws import Credentials
 from eip_agent.calls.channel import Channel, ExchangeError
 
 _TOKEN_SECONDS = 21_600
@@ -31,16 +32,6 @@ class Identity:
     availability_zone: str
     account: str
     partition: str
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """Keys to sign with; `expires_at` in seconds since the epoch, None for keys that stay."""
-
-    access_key: str
-    secret_key: str
-    token: str | None = None
-    expires_at: int | None = None
 
 
 class MetadataService:

@@ -9,9 +9,10 @@ import dataclasses
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from eip_contract.fields import NAME
+
+from eip_agent.remember.sight import PacemakerView
 
 RC_DISCONNECTED = 102
 """`crm_mon`'s exit status and `<status code>` when no Pacemaker runs here."""
@@ -31,29 +32,6 @@ _STATES = {
     "Starting": "starting",
     "Promoting": "starting",
 }
-
-
-@dataclass(frozen=True)
-class PacemakerView:
-    """The cluster as Pacemaker on this node sees it; nodes by Pacemaker's names.
-
-    `lost` are nodes that went without a word, `left` those that said goodbye. `roles` has a report
-    state for each watched resource on this node, `running_on` the nodes where it runs unharmed,
-    `tops` the outermost group or clone around it, `failed_here` those that failed here.
-    """
-
-    state: str = "unknown"
-    dc: str | None = None
-    quorate: bool = False
-    members: tuple[str, ...] = ()
-    lost: frozenset[str] = frozenset()
-    left: frozenset[str] = frozenset()
-    node_ids: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    roles: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    running_on: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
-    tops: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    failed_here: frozenset[str] = frozenset()
-    failing: tuple[str, ...] = ()
 
 
 def parse_crm_mon(text: str, node_name: str, watched: Iterable[str]) -> PacemakerView:

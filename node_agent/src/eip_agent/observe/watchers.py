@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any, Callable
 from eip_agent.calls.channel import ExchangeError
 from eip_agent.calls.commands import run
 from eip_agent.conclude.verdicts import ABSENCE_SECONDS
-from eip_agent.conclude.view import SETTLED_STATES, Sight, Word, lost_peers
+from eip_agent.conclude.view import SETTLED_STATES, lost_peers
 from eip_agent.observe.corosync import CommandLinks, LibraryLinks
-from eip_agent.observe.pacemaker import PacemakerView, parse_crm_mon, parse_quorum_mode
+from eip_agent.observe.pacemaker import parse_crm_mon, parse_quorum_mode
 from eip_agent.remember.board import Board, Outcome
+from eip_agent.remember.sight import PacemakerView, Sight, Word
 
 if TYPE_CHECKING:
     from eip_contract.state_item import ClusterStatus
 
-    from eip_agent.calls.aws import Table
     from eip_agent.observe.metadata import Keyring, MetadataService
+    from eip_agent.observe.table import Table
     from eip_agent.settings import Settings
 
 _COMMAND_SECONDS = 5.0

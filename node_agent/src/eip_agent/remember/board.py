@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
-from eip_agent.conclude.view import NEVER, Sight, Word
+from eip_agent.remember.sight import NEVER, Sight, Word
 
 if TYPE_CHECKING:
     from eip_agent.remember.memory import Words

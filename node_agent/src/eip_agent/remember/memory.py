@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from eip_contract.fields import MAX_COUNTER
 
-from eip_agent.conclude.view import Word
+from eip_agent.remember.sight import Word
 
 
 def next_incarnation(state_dir: str, warn: Callable[[str], None]) -> int:

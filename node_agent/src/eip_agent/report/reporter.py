@@ -16,12 +16,13 @@ from eip_contract.report import (
 )
 
 from eip_agent.conclude import view
+from eip_agent.remember.sight import NEVER
 
 if TYPE_CHECKING:
-    from eip_agent.conclude.view import Sight
-    from eip_agent.followup.clean_up import Orders
+    from eip_agent.followup.orders import Orders
     from eip_agent.observe.metadata import Identity
     from eip_agent.remember.board import Board
+    from eip_agent.remember.sight import Sight
     from eip_agent.report.publisher import Publisher
     from eip_agent.settings import Settings
 
@@ -44,7 +45,7 @@ class Reporter:
         self._identity, self._incarnation = identity, incarnation
         self._publisher, self._orders = publisher, orders
         self._next_seq = 0
-        self._sent_at = view.NEVER
+        self._sent_at = NEVER
         self._since: dict[str, tuple[str, float]] = {}
         self.last: NodeReport | None = None
 

@@ -14,15 +14,14 @@ from eip_contract.report import NodeReport, ReportRejected
 
 from eip_arbiter.arbitrate import announcing, narrating
 from eip_arbiter.arbitrate.announcing import Announcer, Silent
+from eip_arbiter.arbitrate.moving import Mover
 from eip_arbiter.arbitrate.registering import register
-from eip_arbiter.aws.telemetry import Telemetry
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Address, Node, Order, Snapshot
 from eip_arbiter.decision.transition import apply, ordered, settle
 from eip_arbiter.ports import (
-    Association,
     Committed,
     ElasticIps,
     HistoryEntry,
@@ -31,6 +30,7 @@ from eip_arbiter.ports import (
     Recorded,
     StaleReport,
     Store,
+    Telemetry,
     Unregistered,
 )
 
@@ -200,7 +200,8 @@ class Arbiter:
         facts = narrating.fields(snapshot, address)
         started_ms = self.clock()
         try:
-            placed = self._place(snapshot, address, look=look)
+            mover = Mover(self.elastic_ips, self.policy, self.clock)
+            placed = mover.place(snapshot, address, look=look)
         except MoveFailedError as error:
             failure = (
                 f"{address.public_ip} ({resource}) was not moved under term {address.term}: "
@@ -240,40 +241,6 @@ class Arbiter:
             announcing.address_moved(outcome.snapshot, address, address.interface_id, sentence)
         )
         return outcome.snapshot
-
-    def _place(self, snapshot: Snapshot, address: Address, *, look: bool) -> Association | None:
-        """The EC2 calls of a move; with `look`, one that EC2 agrees with already is not made."""
-        if address.holder is None:
-            if address.association_id:
-                self._check_time_left(address)
-                self.elastic_ips.disassociate(address.association_id)
-            return None
-        node = snapshot.nodes[address.holder]
-        if address.private_ip_index >= len(node.private_ips):
-            raise MoveFailedError(
-                "NoPrivateAddress",
-                f"{node.name} has no private address number {address.private_ip_index}",
-            )
-        private_ip = node.private_ips[address.private_ip_index]
-        if look or address.interface_id == node.interface_id:
-            # It may be there already, and EC2 may charge a remap.
-            found = self.elastic_ips.locate(address.allocation_id)
-            if found and (found.interface_id, found.private_ip) == (node.interface_id, private_ip):
-                return found
-        self._check_time_left(address)
-        association_id = self.elastic_ips.associate(
-            address.allocation_id, node.interface_id, private_ip
-        )
-        return Association(association_id, node.interface_id, private_ip)
-
-    def _check_time_left(self, address: Address) -> None:
-        """Right before a call that changes EC2: an invocation that stalled must not act late.
-
-        Raises:
-            MoveFailedError: somebody else may be on it before the call would end.
-        """
-        if self.clock() + self.policy.ec2_call_ms > address.deadline_ms:
-            raise MoveFailedError("DeadlineTooNear", "the time left does not cover the call")
 
     def _tell_move(self, snapshot: Snapshot, address: Address, sentence: str) -> None:
         """The history's one line of the grant or release in force; its first writing stays."""

@@ -9,9 +9,8 @@ from dataclasses import replace
 
 from eip_contract.report import NodeReport, ReportRejected
 
-from eip_arbiter.aws.telemetry import Telemetry
 from eip_arbiter.decision.snapshot import Address, Snapshot
-from eip_arbiter.ports import Committed, Inventory, Store
+from eip_arbiter.ports import Committed, Inventory, Store, Telemetry
 
 
 def register(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from eip_contract import state_item as key
 
-from eip_arbiter.operate.inspecting import HistoryLine
+from eip_arbiter.ports import HistoryLine
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

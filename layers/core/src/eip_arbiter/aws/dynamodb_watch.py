@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eip_contract import state_item as key
 
-from eip_arbiter.watch.watching import Ec2Word, Seen, Unready
+from eip_arbiter.ports import Ec2Word, Seen, Unready
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from eip_arbiter.arbitrate.announcing import LASTING, SOURCE, Announcement
-from eip_arbiter.aws.telemetry import Telemetry
+from eip_arbiter.ports import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

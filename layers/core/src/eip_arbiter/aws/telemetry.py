@@ -1,4 +1,4 @@
-"""What is told: one plain sentence a decision in the log, and a metric where something happened.
+"""The log and the metrics, by Powertools: implements `ports.Telemetry`.
 
 A calm heartbeat tells nothing, so that it costs nothing. Metrics are written on events only, with
 the cluster as their one dimension: a custom metric is paid by the hour in which it has data.
@@ -7,36 +7,10 @@ the cluster as their one dimension: a custom metric is paid by the hour in which
 from __future__ import annotations
 
 import logging
-import time
-from typing import Any, Protocol
+from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
-
-
-class Telemetry(Protocol):
-    """Where a decision leaves its sentence. `fields` are flat, for machines."""
-
-    def decided(self, rule: str, sentence: str, **fields: Any) -> None:
-        """A decision that changed something, or refused something for the first time."""
-        ...
-
-    def kept(self, rule: str, sentence: str, **fields: Any) -> None:
-        """A decision that changed nothing although something is going on."""
-        ...
-
-    def count(self, metric: str, cluster_id: str, value: float = 1) -> None:
-        """Adds to a metric of the cluster."""
-        ...
-
-    def rejected(self, reason: str, sentence: str, **fields: Any) -> None:
-        """An input that changed no state."""
-        ...
-
-    def failed(self, sentence: str, **fields: Any) -> None:
-        """Something that a person has to look at if it stays."""
-        ...
-
 
 ALARMING = frozenset({"MoveFailed", "SplitBrain", "EventsLost", "HolderSilent"})
 """Metrics that an alarm watches: an alarm cannot search over clusters, so they count twice."""
@@ -92,8 +66,3 @@ class PowertoolsTelemetry:
             default_dimensions={dimension: of},
         ):
             pass
-
-
-def now_ms() -> int:
-    """The arbiter's clock: milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from eip_contract.report import ResourceState
 
@@ -19,29 +19,9 @@ from eip_arbiter.decision.outcome import Decision, Grant
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
 from eip_arbiter.operate.checkup import ASKING_MS, Asking, Check, Looks, checks
 from eip_arbiter.operate.requests import RefusedError, Request, known_cluster
-from eip_arbiter.watch.watching import Memory
+from eip_arbiter.ports import History, Memory
 
 USUAL_LINES, MOST_LINES = 20, 100
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryLine:
-    """One line of a cluster's history; `kind` is grant, release or note."""
-
-    at_ms: int
-    resource: str
-    term: int
-    kind: str
-    rule: str
-    sentence: str
-
-
-class History(Protocol):
-    """The history as a reader needs it; the arbiter's store writes it."""
-
-    def newest(self, cluster_id: str, limit: int) -> tuple[HistoryLine, ...]:
-        """So many lines at the most, the newest first."""
-        ...
 
 
 @dataclass(frozen=True)

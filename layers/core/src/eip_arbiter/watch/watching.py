@@ -15,7 +15,7 @@ from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision import readiness
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
-from eip_arbiter.ports import Association
+from eip_arbiter.ports import Association, Ec2Word, Memory, Seen, Unready
 
 CLUSTERS_PER_RUN, RUN_MS = 150, 40_000
 """So many clusters, and so much of the function's time; more take turns: a dry run is counted by
@@ -25,65 +25,6 @@ DRY_RUNS_PER_RUN = 300
 MINUTE_MS = 60_000
 RETIRED_MS = 60 * MINUTE_MS
 """An address without a tag of which no node spoke for so long is taken for retired."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unready:
-    """Since when a failover would not work, why, and whether that was told."""
-
-    since_ms: int
-    told: bool
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ec2Word:
-    """What EC2 said against a failover at the last look, and when that was.
-
-    Kept apart from what the state itself can tell: a reader computes that anew, and knows that it
-    is over before the next look does. `refusals` are by instance id.
-    """
-
-    at_ms: int
-    drift: tuple[str, ...]
-    refusals: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the last look at a cluster found, by resource; silence as when it began."""
-
-    silent_since_ms: Mapping[str, int] = field(default_factory=dict)
-    unready: Mapping[str, Unready] = field(default_factory=dict)
-    ec2: Mapping[str, Ec2Word] = field(default_factory=dict)
-
-
-class Memory(Protocol):
-    """What the watch remembers from one minute to the next."""
-
-    def clusters(self) -> frozenset[str]:
-        """The clusters that were looked at before."""
-        ...
-
-    def keep_clusters(self, cluster_ids: frozenset[str]) -> None:
-        """Remembers which clusters there are, even after their tags are gone."""
-        ...
-
-    def troubles(self) -> Mapping[str, tuple[int, int]]:
-        """Of clusters that take turns: how many addresses were unready, and how many silent."""
-        ...
-
-    def keep_troubles(self, troubles: Mapping[str, tuple[int, int]]) -> None:
-        """Remembers these."""
-        ...
-
-    def seen(self, cluster_id: str) -> Seen:
-        """What the last look at the cluster found."""
-        ...
-
-    def keep_seen(self, cluster_id: str, seen: Seen) -> None:
-        """Remembers what a look found."""
-        ...
 
 
 class Preflight(Protocol):

@@ -16,8 +16,7 @@ from eip_arbiter.decision import readiness
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Node, Phase, Snapshot
-from eip_arbiter.operate.inspecting import History
-from eip_arbiter.watch.watching import Ec2Word, Memory
+from eip_arbiter.ports import Ec2Word, History, Memory
 from eip_arbiter.widget.page import (
     AddressView,
     ClusterView,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from eip_arbiter.operate.inspecting import HistoryLine
+from eip_arbiter.ports import HistoryLine
 from eip_arbiter.widget.markup import Element, element, together
 
 Tone = Literal["good", "warn", "bad", "dim"]

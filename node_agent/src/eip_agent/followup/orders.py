@@ -1,0 +1,118 @@
+"""Has Pacemaker follow an operator's order to this node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eip_contract.fields import NAME
+from eip_contract.report import OrderProgress
+
+from eip_agent.conclude.view import lost_peers, resource_state
+from eip_agent.followup.asking import Run, Say
+from eip_agent.remember.sight import NEVER
+
+if TYPE_CHECKING:
+    from eip_contract.state_item import AddressStatus
+
+    from eip_agent.remember.sight import Sight
+
+_ASK_AGAIN_SECONDS = 30.0
+_LIFETIME = "PT1M"
+_DETAIL_CHARACTERS = 120
+
+
+@dataclass
+class _Followed:
+    """An order to this node about one resource, and the constraint that was made for it."""
+
+    id: str
+    state: str = ""
+    moved_top: str = ""
+    asked_at: float = NEVER
+
+
+class Orders:
+    """Has Pacemaker follow operators' orders whose target is this node, each resource by itself.
+
+    `progress` is what changed last: a report has room for one.
+    """
+
+    def __init__(self, run: Run, say: Say) -> None:
+        self._run, self._say = run, say
+        self._followed: dict[str, _Followed] = {}
+        self.progress: OrderProgress | None = None
+
+    def step(self, s: Sight, now_epoch_ms: int) -> bool:
+        """Does the next thing for each order to this node; tells whether the progress changed."""
+        before = self.progress
+        ordered = {
+            address.resource: address
+            for address in (() if s.status is None else s.status.addresses.values())
+            if address.order_target == s.instance_id
+            and address.order_until_ms > now_epoch_ms
+            and NAME.match(address.order_id or "")
+        }
+        for address in ordered.values():
+            self._follow(s, address, address.order_id or "")
+            if self.progress != before:
+                break  # the next one's turn is with the next step, once this has been reported
+        starting = any(word.state == "starting" for word in s.words.values())
+        if s.status is not None and not starting:
+            for resource, followed in self._followed.items():
+                if resource not in ordered:
+                    # Withdrawn or expired before Pacemaker followed: leave no ban of other nodes.
+                    self._clear(followed)
+        return self.progress != before
+
+    def _follow(self, s: Sight, address: AddressStatus, order_id: str) -> None:
+        resource = address.resource
+        followed = self._followed.get(resource)
+        if followed is None or followed.id != order_id:
+            moved_top = followed.moved_top if followed else ""
+            followed = self._followed[resource] = _Followed(order_id, moved_top=moved_top)
+            self._tell(followed, "seen", "none", resource)
+        state = followed.state
+        if state in ("seen", "moving") and resource_state(s, resource) == "started":
+            self._tell(followed, "done", self._clear(followed) or "it is started here", resource)
+        elif state == "seen" or self._is_to_be_asked_again(s, address, followed):
+            if s.pacemaker.state != "online":
+                return
+            followed.asked_at = s.now
+            top = followed.moved_top = s.pacemaker.tops.get(resource, resource)
+            # A failure that Pacemaker remembers of this node would beat the operator's word.
+            self._run(["--cleanup", "--resource", top, "--node", s.node_name])
+            # Without --force an infinite stickiness would keep the resource where it is.
+            where = ["--resource", top, "--node", s.node_name]
+            trouble = self._run(["--move", *where, "--lifetime", _LIFETIME, "--force"])
+            state = "failed" if trouble else "moving"
+            self._tell(followed, state, trouble or "Pacemaker was asked to move it", resource)
+
+    def _is_to_be_asked_again(self, s: Sight, address: AddressStatus, followed: _Followed) -> bool:
+        """Whether Pacemaker has not followed for long, or no longer does, while the order stands.
+
+        A join may have dropped its constraint, or have kept another copy than the one started here.
+        Where it could not be asked, as with Corosync just gone, an order is over unless the address
+        is here already: the service must not stay behind.
+        """
+        is_here = address.holder == s.instance_id
+        goes_on = followed.state in ("moving", "done") or (followed.state == "failed" and is_here)
+        waiting = goes_on and resource_state(s, address.resource) == "stopped"
+        return waiting and not lost_peers(s) and s.now - followed.asked_at >= _ASK_AGAIN_SECONDS
+
+    def _clear(self, followed: _Followed) -> str:
+        """Takes back the constraints of a move, which would keep other nodes from taking over."""
+        top, followed.moved_top = followed.moved_top, ""
+        return self._run(["--clear", "--resource", top]) if top else ""
+
+    def _tell(self, followed: _Followed, state: str, detail: str, resource: str) -> None:
+        printable = "".join(c if " " <= c <= "~" else " " for c in detail)[:_DETAIL_CHARACTERS]
+        followed.state = state
+        self.progress = OrderProgress(id=followed.id, state=state, detail=printable or "none")
+        self._say(
+            "The operator's order goes on",
+            order=followed.id,
+            resource=resource,
+            state=state,
+            detail=printable,
+        )
