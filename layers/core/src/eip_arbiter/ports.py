@@ -232,7 +232,7 @@ class Seen:
     ec2: Mapping[str, Ec2Word] = field(default_factory=dict)
 
 
-class Memory(Protocol):
+class WatchMemory(Protocol):
     """What the watch remembers from one minute to the next."""
 
     def clusters(self) -> frozenset[str]:

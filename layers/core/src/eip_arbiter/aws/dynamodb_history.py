@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DynamoDbHistory:
-    """Implements `inspecting.History`. The store writes these lines: see its `append_history`."""
+    """Implements `ports.History`. The store writes these lines: see its `append_history`."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client

@@ -15,7 +15,7 @@ from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision import readiness
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
-from eip_arbiter.ports import Association, Ec2Word, Memory, Seen, Unready
+from eip_arbiter.ports import Association, Ec2Word, Seen, Unready, WatchMemory
 
 CLUSTERS_PER_RUN, RUN_MS = 150, 40_000
 """So many clusters, and so much of the function's time; more take turns: a dry run is counted by
@@ -52,7 +52,7 @@ class Watch:
 
     arbiter: Arbiter
     preflight: Preflight
-    memory: Memory
+    memory: WatchMemory
     gauge: Callable[[str, float], None]
     budget: Budget = field(default_factory=Budget)
 

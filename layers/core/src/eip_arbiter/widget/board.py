@@ -1,7 +1,7 @@
 """What the dashboard's widget shows: every cluster as one page of HTML without JavaScript.
 
 In five seconds: who holds which address and who runs its resource, whether a failover would work
-now, what happened last and why. `board_page` turns what is gathered here into HTML.
+now, what happened last and why. `page` turns what is gathered here into HTML.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from eip_arbiter.decision import readiness
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Node, Phase, Snapshot
-from eip_arbiter.ports import Ec2Word, History, Memory
+from eip_arbiter.ports import Ec2Word, History, WatchMemory
 from eip_arbiter.widget.page import (
     AddressView,
     ClusterView,
@@ -51,7 +51,7 @@ class Board:
     """What the widget reads from; `operate_arn` is the function that its buttons call."""
 
     store: Reader
-    memory: Memory
+    memory: WatchMemory
     history: History
     policy: Policy
     clock: Callable[[], int]
