@@ -63,8 +63,9 @@ def test_both_packages_hold_the_same_files_and_no_bytecode(built: Built) -> None
     assert deb == rpm
     assert EXPECTED.items() <= deb.items()
     assert {Path(name).suffix for name in deb} == {"", ".py", ".conf", ".service", ".gz"}
-    modules = {path.name for path in (ROOT / "node_agent/src/eip_agent").rglob("*.py")}
-    assert modules <= {Path(name).name for name in deb if "/eip_agent/" in name}
+    source = ROOT / "node_agent/src"
+    modules = {f"/usr/lib/eip-agent/{path.relative_to(source)}" for path in source.rglob("*.py")}
+    assert modules == {name for name in deb if "/eip_agent/" in name}
 
 
 def test_the_packages_say_what_they_need_and_which_file_is_the_operators(built: Built) -> None:

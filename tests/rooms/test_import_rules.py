@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+CONTRACT = "layers/contract/src/eip_contract"
 CORE, AGENT = "layers/core/src/eip_arbiter", "node_agent/src/eip_agent"
 SOURCES = ("layers/contract/src", "layers/core/src", "node_agent/src")
 
@@ -34,13 +35,13 @@ PLANTED = {
         (f"{CORE}/watch/watching.py", "from eip_arbiter.arbitrate.moving import Mover"),
         (f"{CORE}/operate/orders.py", "from eip_arbiter.decision.transition import apply"),
     ],
-    "Only the DynamoDB store knows the item's shape": [
-        (f"{CORE}/aws/dynamodb_watch.py", "from eip_arbiter.aws import state_item"),
-    ],
-    "Core, agent and lab do not know each other": [
+    "Core and agent share the contract only, and the lab knows nothing that ships": [
         (f"{AGENT}/report/reporter.py", "import eip_arbiter.ports"),
-        ("layers/contract/src/eip_contract/report.py", "import eip_agent.settings"),
+        (f"{CORE}/ports.py", "import eip_agent.settings"),
+        (f"{CONTRACT}/envelope.py", "import eip_agent.settings"),
+        (f"{CONTRACT}/__init__.py", "import eip_arbiter.ports"),
         ("lab/peers.py", "import eip_agent.settings"),
+        ("lab/peers.py", "import eip_contract.report"),
     ],
 }
 CASES = [(rule, path, line) for rule, cases in PLANTED.items() for path, line in cases]
@@ -87,11 +88,33 @@ def test_a_planted_import_breaks_its_rule(copy: Path, rule: str, path: str, line
         file.write_text(before)
 
 
-def test_a_new_room_has_to_be_given_its_place(copy: Path) -> None:
-    room = copy / CORE / "elsewhere"
+@pytest.mark.parametrize(("package", "whose"), [(CORE, "core"), (AGENT, "agent")])
+def test_a_new_room_has_to_be_given_its_place(copy: Path, package: str, whose: str) -> None:
+    room = copy / package / "elsewhere"
     room.mkdir()
     try:
         (room / "__init__.py").write_text("")
-        assert "The core's rooms know only the rooms below them" in broken(copy)
+        assert f"The {whose}'s rooms know only the rooms below them" in broken(copy)
     finally:
         shutil.rmtree(room)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (f"{CORE}/aws/dynamodb_watch.py", "from eip_arbiter.aws import state_item"),
+        (f"{CORE}/decision/rules.py", "from lab import peers"),
+        (f"{AGENT}/report/reporter.py", "import lab.peers"),
+        (f"{CONTRACT}/report.py", "import lab.peers"),
+    ],
+)
+def test_a_banned_import_is_seen_by_ruff(path: str, line: str) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ruff"), "check", "--no-cache", "--stdin-filename", path],
+        cwd=ROOT,
+        input=f"{(ROOT / path).read_text()}\n{line}\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "TID251" in done.stdout

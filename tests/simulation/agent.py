@@ -35,7 +35,7 @@ _FOLLOW_UP_SECONDS = 1.0
 
 
 class MemoryWords:
-    """Stands in for `remember.memory.Words`: what a reboot empties, an agent's end does not."""
+    """Stands in for `eip_agent.remember.memory.Words`: only a reboot empties it."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -233,7 +233,7 @@ class AgentProcess:
         return float(clock.time.monotonic())
 
     def _aws_ms(self) -> int:
-        """Stands in for `calls.aws.Clock`: the node's clock until the table has answered."""
+        """Stands in for `eip_agent.calls.aws.Clock`: the node's own until the table answers."""
         true_ms = int((self.loop.now + clock.EPOCH_SECONDS) * 1000)
         return true_ms if self._heard else self.node.wall_ms()
 
@@ -255,7 +255,7 @@ class AgentProcess:
         self.node.region.report(report)
 
     def get_status(self, *, consistent: bool) -> ClusterStatus | None:
-        """Stands in for `eip_agent.calls.aws.Table`."""
+        """Stands in for `eip_agent.observe.table.Table`."""
         self._reach_aws()
         if self.node.region.weather.strikes("dynamodb_error"):
             raise ExchangeError("throttled", "dynamodb.example")

@@ -175,7 +175,7 @@ class Ports(_Steps):
 
 
 class ElasticIpPort(_Steps):
-    """Implements `ElasticIps` of `eip_arbiter.ports`."""
+    """Implements `ElasticIps` of `eip_arbiter.arbitrate.moving`."""
 
     def associate(self, allocation_id: str, interface_id: str, private_ip: str) -> str:
         """Passed on; it may land without a reply, or long after the client gave up."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from core.harness import Cluster
 from core.local import Local
+from core.watch.watched import writable
 from eip_arbiter.operate.inspecting import Inspection, moment
 from eip_arbiter.operate.requests import RefusedError
 from eip_arbiter.ports import Seen, Unready
@@ -116,7 +117,7 @@ class TestPlan:
     ) -> None:
         local.settle_on_n1(cluster)
         found = Unready(local.now_ms, told=True, problems=("EC2 would not",))
-        inspection.memory.keep_seen(cluster.id, Seen({}, {"eip": found}))
+        writable(inspection.memory).keep_seen(cluster.id, Seen({}, {"eip": found}))
         assert self.plan(inspection, cluster)["last_look"] == ["EC2 would not"]
 
     def test_chooses_the_better_one_of_two_by_the_rules_own_order(

@@ -10,7 +10,7 @@ from core.local import Local
 from eip_arbiter.arbitrate.announcing import Announcement
 from eip_arbiter.aws.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.aws.ec2_address import Ec2Preflight
-from eip_arbiter.ports import Association, Seen
+from eip_arbiter.ports import Association, Seen, WatchReader
 from eip_arbiter.watch.watching import Watch
 
 
@@ -86,3 +86,9 @@ class Watched:
     def problems(self) -> str:
         found = self.seen.unready.get("eip")
         return "; ".join(found.problems) if found else ""
+
+
+def writable(memory: WatchReader) -> DynamoDbMemory:
+    """The same memory as the watch itself has it."""
+    assert isinstance(memory, DynamoDbMemory)
+    return memory

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from core.harness import Cluster
 from core.local import Local
+from core.watch.watched import writable
 from eip_arbiter.assembly import assemble_board
 from eip_arbiter.ports import Ec2Word, Seen, Unready
 from eip_arbiter.settings import SettingsError
@@ -116,14 +117,14 @@ def test_without_a_parameter_it_shows_what_the_watch_has_seen(
     local.settle_on_n1(cluster)
     before = board.memory.clusters()
     assert f">{cluster.id}<" not in board.show({})
-    board.memory.keep_clusters(frozenset({cluster.id}))
+    writable(board.memory).keep_clusters(frozenset({cluster.id}))
     try:
         assert f"<h2>{cluster.id}</h2>" in board.show({})
         many = {f"zz-{number}" for number in range(MOST_CLUSTERS)}
-        board.memory.keep_clusters(frozenset({cluster.id, *many}))
+        writable(board.memory).keep_clusters(frozenset({cluster.id, *many}))
         assert "1 more clusters" in board.show({})
     finally:
-        board.memory.keep_clusters(before)
+        writable(board.memory).keep_clusters(before)
 
 
 def states(cluster: Cluster, board: Board) -> list[str]:
@@ -231,7 +232,7 @@ def test_a_pause_is_over_on_the_page_as_soon_as_it_is_over(
     local.operate({"verb": "pause", "cluster": cluster.id, "minutes": 60})
     # What the watch saw during the pause is not looked at anew for up to a minute.
     found = Unready(local.now_ms, told=True, problems=(f"{cluster.id} is paused",))
-    board.memory.keep_seen(cluster.id, Seen({}, {"eip": found}))
+    writable(board.memory).keep_seen(cluster.id, Seen({}, {"eip": found}))
     page = board.show({"cluster": cluster.id})
     assert "No automatic failover now; an order still works" in page
     assert f"<li>{cluster.id} is paused</li>" in page
@@ -266,7 +267,7 @@ def test_repeats_what_only_ec2_could_tell_the_watch_with_its_age(
     local.hear(cluster.runs("n1"))
     local.hear(cluster.stands_by("n2"))
     word = Ec2Word(local.now_ms, ("EC2 has it at n9",), {cluster.instance("n2"): "EC2 would not"})
-    board.memory.keep_seen(cluster.id, Seen(ec2={"eip": word}))
+    writable(board.memory).keep_seen(cluster.id, Seen(ec2={"eip": word}))
     local.wait(5)
     page = board.show({"cluster": cluster.id})
     assert "A failover would not work now" in page
@@ -279,7 +280,7 @@ def test_what_ec2_said_before_the_last_move_is_not_repeated(
 ) -> None:
     local.settle_on_n1(cluster)
     word = Ec2Word(local.now_ms, ("EC2 has it at n9",), {})
-    board.memory.keep_seen(cluster.id, Seen(ec2={"eip": word}))
+    writable(board.memory).keep_seen(cluster.id, Seen(ec2={"eip": word}))
     local.hear(cluster.stands_by("n2"))
     local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2"})
     local.hear(cluster.runs("n2"))

@@ -1,5 +1,5 @@
 """The arbiter: who holds an address, and the steps that make it so.
 
 A room for each function (`arbitrate`, `watch`, `operate`, `widget`), the pure `decision` below,
-and `aws` above them, which `assembly` alone knows. Nothing here knows a function or an agent.
+and `aws` above them, which no other room knows. Nothing here knows a function or an agent.
 """

@@ -129,22 +129,6 @@ class MoveFailedError(Exception):
         self.code = code
 
 
-class ElasticIps(Protocol):
-    """The three calls on Elastic IPs. Each raises `MoveFailedError`."""
-
-    def associate(self, allocation_id: str, interface_id: str, private_ip: str) -> str:
-        """Puts the address there in one call, wherever it was; returns the association id."""
-        ...
-
-    def disassociate(self, association_id: str) -> None:
-        """Removes this association only; one that is gone already is no error."""
-        ...
-
-    def locate(self, allocation_id: str) -> Association | None:
-        """Where the address is now."""
-        ...
-
-
 class Inventory(Protocol):
     """What AWS itself says of instances and addresses, by their tags."""
 
@@ -232,29 +216,13 @@ class Seen:
     ec2: Mapping[str, Ec2Word] = field(default_factory=dict)
 
 
-class WatchMemory(Protocol):
-    """What the watch remembers from one minute to the next."""
+class WatchReader(Protocol):
+    """What the watch remembers from one minute to the next, for those who only look."""
 
     def clusters(self) -> frozenset[str]:
         """The clusters that were looked at before."""
         ...
 
-    def keep_clusters(self, cluster_ids: frozenset[str]) -> None:
-        """Remembers which clusters there are, even after their tags are gone."""
-        ...
-
-    def troubles(self) -> Mapping[str, tuple[int, int]]:
-        """Of clusters that take turns: how many addresses were unready, and how many silent."""
-        ...
-
-    def keep_troubles(self, troubles: Mapping[str, tuple[int, int]]) -> None:
-        """Remembers these."""
-        ...
-
     def seen(self, cluster_id: str) -> Seen:
         """What the last look at the cluster found."""
-        ...
-
-    def keep_seen(self, cluster_id: str, seen: Seen) -> None:
-        """Remembers what a look found."""
         ...

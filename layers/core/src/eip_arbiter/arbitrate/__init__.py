@@ -1,4 +1,4 @@
 """A report in, at most one move of each address out: record, decide, commit, move, settle.
 
-The only room that grants an address and has EC2 move it; the others come in by `arbitration`.
+The only room that grants an address and has EC2 move it, which others have done by `arbitration`.
 """

@@ -14,7 +14,7 @@ from eip_contract.report import NodeReport, ReportRejected
 
 from eip_arbiter.arbitrate import announcing, narrating
 from eip_arbiter.arbitrate.announcing import Announcer, Silent
-from eip_arbiter.arbitrate.moving import Mover
+from eip_arbiter.arbitrate.moving import ElasticIps, Mover
 from eip_arbiter.arbitrate.registering import register
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
@@ -23,7 +23,6 @@ from eip_arbiter.decision.snapshot import Address, Node, Order, Snapshot
 from eip_arbiter.decision.transition import apply, ordered, settle
 from eip_arbiter.ports import (
     Committed,
-    ElasticIps,
     HistoryEntry,
     Inventory,
     MoveFailedError,

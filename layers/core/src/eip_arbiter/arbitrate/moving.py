@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Address, Snapshot
-from eip_arbiter.ports import Association, ElasticIps, MoveFailedError
+from eip_arbiter.ports import Association, MoveFailedError
+
+
+class ElasticIps(Protocol):
+    """The three calls on Elastic IPs. Each raises `MoveFailedError`."""
+
+    def associate(self, allocation_id: str, interface_id: str, private_ip: str) -> str:
+        """Puts the address there in one call, wherever it was; returns the association id."""
+        ...
+
+    def disassociate(self, association_id: str) -> None:
+        """Removes this association only; one that is gone already is no error."""
+        ...
+
+    def locate(self, allocation_id: str) -> Association | None:
+        """Where the address is now."""
+        ...
 
 
 @dataclass(frozen=True)

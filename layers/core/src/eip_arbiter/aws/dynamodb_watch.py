@@ -18,7 +18,7 @@ _TROUBLES = {"pk": "watch", "sk": "troubles"}
 
 
 class DynamoDbMemory:
-    """Implements `ports.WatchMemory`. Only the watch writes here, so no write is conditional."""
+    """Implements `watching.WatchMemory`. Only the watch writes here, so no write is conditional."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client

@@ -19,7 +19,7 @@ from eip_arbiter.decision.outcome import Decision, Grant
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
 from eip_arbiter.operate.checkup import ASKING_MS, Asking, Check, Looks, checks
 from eip_arbiter.operate.requests import RefusedError, Request, known_cluster
-from eip_arbiter.ports import History, WatchMemory
+from eip_arbiter.ports import History, WatchReader
 
 USUAL_LINES, MOST_LINES = 20, 100
 
@@ -30,7 +30,7 @@ class Inspection:
 
     arbiter: Arbiter
     history: History
-    memory: WatchMemory
+    memory: WatchReader
     looks: Looks
 
     def verbs(self) -> dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:

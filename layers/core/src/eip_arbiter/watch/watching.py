@@ -15,7 +15,7 @@ from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision import readiness
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
-from eip_arbiter.ports import Association, Ec2Word, Seen, Unready, WatchMemory
+from eip_arbiter.ports import Association, Ec2Word, Seen, Unready, WatchReader
 
 CLUSTERS_PER_RUN, RUN_MS = 150, 40_000
 """So many clusters, and so much of the function's time; more take turns: a dry run is counted by
@@ -25,6 +25,26 @@ DRY_RUNS_PER_RUN = 300
 MINUTE_MS = 60_000
 RETIRED_MS = 60 * MINUTE_MS
 """An address without a tag of which no node spoke for so long is taken for retired."""
+
+
+class WatchMemory(WatchReader, Protocol):
+    """What the watch remembers from one minute to the next."""
+
+    def keep_clusters(self, cluster_ids: frozenset[str]) -> None:
+        """Remembers which clusters there are, even after their tags are gone."""
+        ...
+
+    def troubles(self) -> Mapping[str, tuple[int, int]]:
+        """Of clusters that take turns: how many addresses were unready, and how many silent."""
+        ...
+
+    def keep_troubles(self, troubles: Mapping[str, tuple[int, int]]) -> None:
+        """Remembers these."""
+        ...
+
+    def keep_seen(self, cluster_id: str, seen: Seen) -> None:
+        """Remembers what a look found."""
+        ...
 
 
 class Preflight(Protocol):

@@ -16,7 +16,7 @@ from eip_arbiter.decision import readiness
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Node, Phase, Snapshot
-from eip_arbiter.ports import Ec2Word, History, WatchMemory
+from eip_arbiter.ports import Ec2Word, History, WatchReader
 from eip_arbiter.widget.page import (
     AddressView,
     ClusterView,
@@ -51,7 +51,7 @@ class Board:
     """What the widget reads from; `operate_arn` is the function that its buttons call."""
 
     store: Reader
-    memory: WatchMemory
+    memory: WatchReader
     history: History
     policy: Policy
     clock: Callable[[], int]

@@ -14,7 +14,7 @@ from lab.embedded.cloud import EmbeddedAws
 from lab.serve import WidgetServer
 from lab.widget_page import Action, question, widget
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
