@@ -6,6 +6,7 @@ read while others write.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -36,7 +37,10 @@ Before = tuple[Snapshot | None, ClusterStatus | None]
 class MemoryStore:
     """Implements `eip_arbiter.ports.Store`."""
 
+    _ids = itertools.count(1)
+
     def __init__(self) -> None:
+        self._table_id = f"memory-{next(self._ids)}"
         self._clusters: dict[str, Snapshot] = {}
         self._members: dict[str, str] = {}
         self.history: dict[tuple[str, int, str, int, str], HistoryEntry] = {}
@@ -86,7 +90,7 @@ class MemoryStore:
     def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
         """Adds or refreshes a node; adds the addresses that are not known yet."""
         self._members[node.instance_id] = cluster_id
-        before = self._clusters.get(cluster_id) or Snapshot(cluster_id, 0)
+        before = self._clusters.get(cluster_id) or Snapshot(cluster_id, 0, table_id=self._table_id)
         known = before.nodes.get(node.instance_id)
         if known:
             node = replace(
@@ -184,6 +188,7 @@ class MemoryStore:
             {**before.nodes, node.instance_id: node},
             before.addresses,
             before.paused_until_ms,
+            before.table_id,
         )
         self._clusters[before.cluster_id] = after
         return after
@@ -195,6 +200,7 @@ class MemoryStore:
             before.nodes,
             {**before.addresses, address.resource: address},
             before.paused_until_ms,
+            before.table_id,
         )
         self._clusters[before.cluster_id] = after
         return Committed(after)
@@ -212,6 +218,8 @@ def to_status(snapshot: Snapshot, before: Before | None = None) -> ClusterStatus
         addresses=addresses,
         node_names={i: r.node_name for i, r in reports.items()},
         last_reports={i: (r.incarnation, r.seq) for i, r in reports.items()},
+        paused_until_ms=snapshot.paused_until_ms,
+        table_id=snapshot.table_id,
     )
 
 

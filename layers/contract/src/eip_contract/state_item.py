@@ -18,6 +18,9 @@ VERSION = "v"
 MEMBERS = "m"
 REPORTS = "r"
 ADDRESSES = "a"
+PAUSED_UNTIL = "pu"
+TABLE_ID = "id"
+"""Made once with the item: terms are compared only under one id, since a new table begins anew."""
 
 # Of a report's record.
 INCARNATION = "i"
@@ -61,13 +64,16 @@ class ClusterStatus:
     """What a node reads: addresses by resource, node names by instance id, last reports.
 
     `last_reports` maps an instance id to the `(incarnation, seq)` that the control plane has seen
-    last; a reader that watches it advance knows that the other node still speaks.
+    last; a reader that watches it advance knows that the other node still speaks. `paused_until_ms`
+    is 0 where the cluster is not paused; `table_id` is "" where an older version made the item.
     """
 
     version: int
     addresses: Mapping[str, AddressStatus]
     node_names: Mapping[str, str]
     last_reports: Mapping[str, tuple[int, int]]
+    paused_until_ms: int = 0
+    table_id: str = ""
 
 
 def cluster_partition_key(cluster_id: str) -> str:
@@ -136,6 +142,8 @@ def read_status(item: Mapping[str, Mapping[str, Any]]) -> ClusterStatus:
         last_reports={
             instance: (record[INCARNATION], record[SEQ]) for instance, record in reports.items()
         },
+        paused_until_ms=plain.get(PAUSED_UNTIL, 0),
+        table_id=plain.get(TABLE_ID, ""),
     )
 
 

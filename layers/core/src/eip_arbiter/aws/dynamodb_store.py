@@ -6,6 +6,7 @@ Keys: `cluster#<id>`/`state` is the item, `cluster#<id>`/`history#...` its histo
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -120,6 +121,7 @@ class DynamoDbStore:
             "pk": key.cluster_partition_key(cluster_id),
             "sk": key.STATE_SORT_KEY,
             key.VERSION: 0,
+            key.TABLE_ID: secrets.token_hex(4),
             **{part: {} for part in (key.MEMBERS, key.REPORTS, key.ADDRESSES)},
             **{part: {} for part in (shape.ALARMS, shape.EVIDENCE)},
         }
@@ -211,7 +213,7 @@ class DynamoDbStore:
             snapshot.cluster_id,
             self._update(
                 snapshot.cluster_id,
-                f"SET {shape.PAUSED_UNTIL} = :until, #v = :next",
+                f"SET {key.PAUSED_UNTIL} = :until, #v = :next",
                 "#v = :v",
                 {"#v": key.VERSION},
                 {":until": until_ms, ":v": snapshot.version, ":next": snapshot.version + 1},

@@ -27,7 +27,6 @@ from eip_arbiter.decision.snapshot import (
 
 ALARMS = "al"
 EVIDENCE = "e"
-PAUSED_UNTIL = "pu"
 
 
 def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
@@ -48,7 +47,14 @@ def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
         for instance, raw in item[key.MEMBERS].items()
     }
     addresses = {name: _to_address(name, raw) for name, raw in item[key.ADDRESSES].items()}
-    return Snapshot(cluster_id, item[key.VERSION], nodes, addresses, item.get(PAUSED_UNTIL, 0))
+    return Snapshot(
+        cluster_id,
+        item[key.VERSION],
+        nodes,
+        addresses,
+        item.get(key.PAUSED_UNTIL, 0),
+        item.get(key.TABLE_ID, ""),
+    )
 
 
 def from_node(node: Node) -> dict[str, Any]:
@@ -86,7 +92,9 @@ def from_report(report: LastReport) -> dict[str, Any]:
     if report.public_ips is not None:
         raw["ips"] = list(report.public_ips)
     if report.order is not None:
-        raw["o"] = [report.order.id, report.order.state, report.order.detail]
+        # Only of a failure does anybody ask why; the item has to stay small.
+        detail = [report.order.detail] if report.order.state == "failed" else []
+        raw["o"] = [report.order.id, report.order.state, *detail]
     if report.late_ms:
         raw["l"] = report.late_ms
     return raw

@@ -215,6 +215,7 @@ class Snapshot:
     """A cluster at one instant; `version` changes with every committed decision.
 
     `paused_until_ms`: until then nothing is granted but by order; 0 when it is not paused.
+    `table_id`: made once with the state; a new table has another one, and its terms begin anew.
     """
 
     cluster_id: str
@@ -222,6 +223,7 @@ class Snapshot:
     nodes: Mapping[str, Node] = field(default_factory=dict)
     addresses: Mapping[str, Address] = field(default_factory=dict)
     paused_until_ms: int = 0
+    table_id: str = field(default="", compare=False)
 
     def node_named(self, name: str) -> Node | None:
         """The registered node with this Pacemaker name or instance id; the latest wins."""
