@@ -68,7 +68,10 @@ def test_a_function_with_contradictory_settings_does_not_start(
 ) -> None:
     failed = started_with("Arbitrate", {**deployed, "START_TIMEOUT_SECONDS": "14"})
     assert failed.error is not None
-    assert "must be below the resource's start timeout (14000 ms)" in failed.error["errorMessage"]
+    assert (
+        "that the resource agent keeps (12000 ms), or a start gives up"
+        in failed.error["errorMessage"]
+    )
 
 
 def test_all_contradictions_are_said_at_once(deployed: Mapping[str, str]) -> None:
@@ -87,10 +90,11 @@ def test_all_contradictions_are_said_at_once(deployed: Mapping[str, str]) -> Non
         "ANSWER_SECONDS",
         "drift_ms",
     ]
-    assert "below the resource's start timeout (9000 ms)" in problems[3]
-    assert "function timeout (7000 ms) must be below the move deadline" in problems[4]
-    assert "EC2's client timeouts with retries" in problems[5]
-    assert len(problems) == 6
+    assert "the resource agent keeps (7000 ms), or a start gives up" in problems[3]
+    assert problems[4].startswith("twice the answer time (a claimant without quorum)")
+    assert "function timeout (7000 ms) must be below the move deadline" in problems[5]
+    assert "EC2's client timeouts with retries" in problems[6]
+    assert len(problems) == 7
 
 
 @pytest.mark.parametrize("value", ["", " 3", "-3", "3s", "0x3", "٣", "1e1"])

@@ -35,10 +35,17 @@ def of_decision(item: Item, call: Call) -> str | None:
         holder = item.known[before.holder - 1] if before.holder else None
         if call.rule == "R070" and holder and holder.age - known.age - known.late < ANSWER_TICKS:
             return f"I2: R070 by words of n{after.holder} from before n{before.holder} was silent"
+    return _ended_early(item, call, before, after)
+
+
+def _ended_early(item: Item, call: Call, before: Address, after: Address) -> str | None:
+    """An order ends once its target claims; or, where it never did, with a grant to who does."""
     order = before.order
     if order is None or after.order or not order.left:
         return None
-    if before.holder == order.target and claims(item.known[order.target - 1]):
+    carried_out = before.holder == order.target
+    now_with = after.holder if call.granted else order.target
+    if carried_out and claims(item.known[now_with - 1]):
         return None
     return f"I9: the order to n{order.target} ends before it was carried out"
 
@@ -105,8 +112,12 @@ def _i4(item: Item, call: Call) -> str | None:
 
 
 def _i9(before: Address, after: Address, call: Call) -> str | None:
-    """Only the rule of orders ends an order."""
-    if before.order and not after.order and call.rule != "R020":
+    """Only the rule of orders ends an order that stands and was not carried out."""
+    pinned = after.order and before.holder == after.order.target
+    if pinned and call.granted and after.holder != before.holder:
+        return f"I9: {call.rule} moves it off n{before.holder}, to which an order pins it"
+    over = before.order and (before.holder == before.order.target or not before.order.left)
+    if before.order and not after.order and call.rule != "R020" and not over:
         return f"I9: {call.rule} overwrites the order to n{before.order.target}"
     return None
 

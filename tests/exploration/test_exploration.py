@@ -37,13 +37,14 @@ def test_the_rules_that_move_an_address_act_within_reach() -> None:
 EVERYTHING = (Budget(), 3)
 DEEPER = (QUIET, 5)
 OPERATED = (Budget(stops=0, starts=0, late=0), 4)
+ORDERED = (Budget(stops=0, starts=0, pauses=0, late=0, stalls=1), 5)
+DEEPEST = (QUIET, 6)
 LATE = (Budget(stops=0, starts=0, orders=0, pauses=0, stalls=0), 6)
 BUGS = {
     "commit_without_version": OPERATED,
     "commit_without_reports": DEEPER,
     "commit_without_conditions": DEEPER,
-    "settle_without_conditions": OPERATED,
-    "settle_without_term": OPERATED,
+    "settle_without_conditions": ORDERED,
     "any_old_claim_counts": DEEPER,
     "stale_answer_counts": EVERYTHING,
     "silence_lasts_until_now": LATE,
@@ -52,7 +53,7 @@ BUGS = {
     "order_does_not_pin": EVERYTHING,
     "never_resumed": EVERYTHING,
     "silent_holder_kept": EVERYTHING,
-    "drift_kept": OPERATED,
+    "drift_kept": DEEPEST,
     "call_before_commit": EVERYTHING,
     "settled_without_the_call": EVERYTHING,
     "disassociated_first": EVERYTHING,

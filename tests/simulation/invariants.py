@@ -113,7 +113,8 @@ def i2_silent_when_claimed(watch: Watch, old: Address, after: Address) -> str | 
 
     EventBridge's stamp has whole seconds, which is the error that a claim is given.
     """
-    holder, claim = watch.heard.get(old.holder or ""), watch.heard.get(after.holder or "")
+    holder = watch.claimed.get((old.holder or "", old.resource))
+    claim = watch.heard.get(after.holder or "")
     if after.rule != "R070" or holder is None or claim is None:
         return None
     report = claim.report
@@ -121,9 +122,7 @@ def i2_silent_when_claimed(watch: Watch, old: Address, after: Address) -> str | 
     silence = sent_at - holder.at + watch.clock_error(holder.at) + STAMP_SECONDS
     if silence >= watch.world.region.policy.answer_ms / 1000:
         return None
-    return (
-        f"R070 took {old.resource} off {old.holder}, which spoke {-silence:.2f} s after the claim"
-    )
+    return f"R070 took {old.resource} off {old.holder}, which claimed {-silence:.2f} s after it"
 
 
 def i2_undisturbed_holder(watch: Watch, old: Address, after: Address) -> str | None:

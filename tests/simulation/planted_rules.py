@@ -10,8 +10,7 @@ from typing import Any
 import eip_arbiter.decision as decision_package
 from eip_arbiter.arbitrate import arbitration
 from eip_arbiter.arbitrate.arbitration import Arbiter
-from eip_arbiter.decision import case as case_module
-from eip_arbiter.decision import rules
+from eip_arbiter.decision import claims, rules
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Keep
 from eip_arbiter.decision.snapshot import Order, Snapshot
@@ -43,7 +42,7 @@ def stale_answer_counts() -> list[Patch]:
     """Whatever the holder said last, however long ago, is an answer."""
 
     def holder_answers(self: Case) -> bool:
-        return self.holder is not None and self.says_it_runs(self.holder)
+        return self.holder is not None and claims.is_claim(self.holder, self.address.resource)
 
     def silent(self: Case, claimant: Any) -> int:
         return 0 if self.holder_answers else 10**9
@@ -59,7 +58,7 @@ def silence_lasts_until_now() -> list[Patch]:
     """A claim that EventBridge kept back counts as if it had just been said."""
     return [
         (Case, "holder_silent_ms", lambda self, claimant: self.now_ms - self.holder_owes_since_ms),
-        (case_module, "LATE_MS", 10**9),
+        (claims, "LATE_MS", 10**9),
     ]
 
 
@@ -72,8 +71,8 @@ def no_time_to_answer() -> list[Patch]:
 @mutant
 def joining_is_giving_up() -> list[Patch]:
     """A holder whose Pacemaker is just joining has given up."""
-    fewer = tuple(s for s in case_module.RUNNING_PACEMAKER if s != "pending")
-    return [(case_module, "RUNNING_PACEMAKER", fewer)]
+    fewer = tuple(s for s in claims.RUNNING_PACEMAKER if s != "pending")
+    return [(claims, "RUNNING_PACEMAKER", fewer)]
 
 
 @mutant
@@ -89,7 +88,7 @@ def ec2_word_stands_for_ever() -> list[Patch]:
     def goes(node: Any) -> str | None:
         return node.ec2.state if node and node.ec2 else None
 
-    return [(Case, "instance_goes", staticmethod(goes))]
+    return [(claims, "instance_goes", goes)]
 
 
 @mutant

@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 
 FAILOVER = OrderKind.FAILOVER
+UNREAD_START_MS = 10_000
 
 
 def claims(report: NodeReport, resource: str) -> bool:
-    """Whether a report is a claim of a healthy node."""
+    """Whether a report is a claim of a healthy node.
+
+    A start is Pacemaker's own word, for a while also where its view cannot be read.
+    """
     state = report.resources.get(resource)
-    return (
-        state is not None
-        and state.state in ("started", "starting")
-        and report.pacemaker.state in ("online", "standby", "maintenance", "pending")
-        and not report.failing
-    )
+    if state is None or report.failing:
+        return False
+    if report.pacemaker.state == "unknown":
+        return state.state == "starting" and state.for_ms <= UNREAD_START_MS
+    return state.state in ("started", "starting") and report.pacemaker.state != "offline"
 
 
 def runs(node: Node, resource: str) -> bool:

@@ -68,6 +68,9 @@ class Watch:
     world: World
     violations: list[str] = field(default_factory=list)
     heard: dict[str, Heard] = field(default_factory=dict)
+    claimed: dict[tuple[str, str], Heard] = field(default_factory=dict)
+    """The last claim of each node for each resource: nothing else is a holder's answer."""
+
     lately: deque[NodeReport] = field(default_factory=lambda: deque(maxlen=60))
     grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
     starts: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -127,6 +130,9 @@ class Watch:
             # A write may be slow: what counts is when the arbiter got the report in its hands.
             at = received_at_ms / 1000 - EPOCH_SECONDS - self.world.region.clock_offset
             self.heard[report.instance_id] = Heard(at, report)
+            for resource in report.resources:
+                if truth.claims(report, resource):
+                    self.claimed[report.instance_id, resource] = Heard(at, report)
             if report.incarnation > self.told_going.get(report.instance_id, report.incarnation):
                 del self.told_going[report.instance_id]
 

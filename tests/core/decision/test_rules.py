@@ -107,10 +107,9 @@ class TestR061GaveUp:
         "changes",
         [
             {"resources": {}, "pacemaker_state": "offline"},
-            {"pacemaker_state": "unknown"},
             {"failing": ("nginx.service",)},
         ],
-        ids=["pacemaker offline", "unreadable", "unhealthy"],
+        ids=["pacemaker offline", "unhealthy"],
     )
     def test_a_holder_that_cannot_serve_loses_to_a_claim(self, changes: dict[str, Any]) -> None:
         assert granted_to(decided(snapshot(holding(**changes), claiming())), "R061") == N2
@@ -125,15 +124,52 @@ class TestR061GaveUp:
         calm = claiming(lost=(), alarm_ms=10)
         assert granted_to(decided(snapshot(released, calm)), "R061") == N2
 
-    def test_a_resource_of_unknown_state_is_no_release(self) -> None:
-        unclear = node(1, last_report(1, state="unknown", ago_ms=0))
-        assert kept(decided(snapshot(unclear, claiming()))) == "R999"
+    def test_a_view_that_cannot_be_read_is_no_release(self) -> None:
+        unread = last_report(1, state="unknown", for_ms=100, ago_ms=0, pacemaker_state="unknown")
+        assert kept(decided(snapshot(node(1, unread), claiming()))) == "R999"
 
     def test_a_release_without_a_claim_moves_nothing(self) -> None:
         assert kept(decided(snapshot(standing_by(1, for_ms=0), standing_by(2)))) == "R999"
 
 
 class TestR070Silent:
+    @pytest.mark.parametrize(
+        "says",
+        [
+            {"state": "unknown", "for_ms": 3_100, "pacemaker_state": "unknown"},
+            {"state": "unknown", "for_ms": 3_100},
+            {"resources": {}},
+            {"state": "started", "pacemaker_state": "unknown"},
+            {"state": "starting", "for_ms": 13_100, "pacemaker_state": "unknown"},
+        ],
+        ids=[
+            "unread",
+            "unknown",
+            "names no resource",
+            "started, unread",
+            "starts for long, unread",
+        ],
+    )
+    def test_who_speaks_and_does_not_claim_is_as_silent_as_who_does_not_speak(
+        self, says: dict[str, Any]
+    ) -> None:
+        speaks = node(1, last_report(1, ago_ms=0, next_report_within_ms=1_000, **says))
+        assert granted_to(decided(snapshot(speaks, claiming(alarm_ms=3_100))), "R070") == N2
+        assert kept(decided(snapshot(speaks, claiming(alarm_ms=3_099)))) == "R999"
+
+    def test_a_holder_owes_an_answer_from_when_it_could_no_longer_read(self) -> None:
+        unread: dict[str, Any] = {"state": "unknown", "pacemaker_state": "unknown", "ago_ms": 0}
+        young = node(1, last_report(1, for_ms=3_099, **unread))
+        old = node(1, last_report(1, for_ms=3_100, **unread))
+        assert kept(decided(snapshot(young, claiming(alarm_ms=9_000)))) == "R999"
+        assert granted_to(decided(snapshot(old, claiming(alarm_ms=9_000))), "R070") == N2
+
+    def test_a_start_is_a_claim_also_where_pacemakers_view_cannot_be_read(self) -> None:
+        unread = claiming(pacemaker_state="unknown", alarm_ms=3_500)
+        assert granted_to(decided(snapshot(dead(), unread)), "R070") == N2
+        for_long = claiming(pacemaker_state="unknown", for_ms=10_001, alarm_ms=12_000)
+        assert kept(decided(snapshot(dead(silent_ms=12_000), for_long))) == "R999"
+
     def test_a_holder_silent_since_the_challenge_loses(self) -> None:
         cluster = snapshot(dead(silent_ms=4_000), claiming(alarm_ms=3_100))
         assert granted_to(decided(cluster), "R070") == N2

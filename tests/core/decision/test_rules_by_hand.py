@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from builders import (
+    N1,
     N2,
     NOW,
     address,
@@ -18,8 +21,9 @@ from builders import (
     standing_by,
 )
 from core.decision.expected import granted_to, kept, order
-from eip_arbiter.decision.outcome import Note, Resume
+from eip_arbiter.decision.outcome import Grant, Note, Resume
 from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
+from eip_contract.report import OrderProgress
 
 
 class TestR020Order:
@@ -42,10 +46,48 @@ class TestR020Order:
         at = address(holder=N2, term=8, order=order(), changed_at_ms=NOW - 30_000)
         elsewhere = claiming(1, lost=(), alarm_ms=29_000)
         decision = decided(snapshot(elsewhere, standing_by(2), at=at))
-        assert isinstance(decision, Note)
-        assert decision.order is None
+        assert granted_to(decision, "R061") == N1
+        assert isinstance(decision, Grant)
+        assert decision.ends_order
         early = replace(at, changed_at_ms=NOW - 29_999)
         assert kept(decided(snapshot(elsewhere, standing_by(2), at=early))) == "R020"
+
+    @pytest.mark.parametrize(
+        ("target", "why"),
+        [
+            (going("terminated", standing_by(2)), "EC2 says that n2 is terminated"),
+            (holding(2, resources={}), "n2 has said nothing of it for 11.0 s"),
+            (
+                standing_by(2, order=OrderProgress("ops-1", "failed", "exit status 1")),
+                "Pacemaker did not follow to n2: exit status 1",
+            ),
+        ],
+        ids=["terminated", "silent", "could not follow"],
+    )
+    def test_a_hopeless_order_ends_with_the_address_where_the_service_runs(
+        self, target: Node, why: str
+    ) -> None:
+        at = address(holder=N2, term=8, order=order(), changed_at_ms=NOW - 11_000)
+        runs = claiming(1, lost=(), alarm_ms=11_000, for_ms=11_000, ago_ms=0)
+        decision = decided(snapshot(runs, target, at=at))
+        assert isinstance(decision, Grant)
+        assert (decision.holder, decision.ends_order) == (N1, True)
+        assert decision.sentence.startswith(f"order ops-1 ends: {why}, n1 claims ")
+        # Nobody to give it to: the order stands, and the copy elsewhere is not told that it lost.
+        assert kept(decided(snapshot(holding(1), target, at=at))) == "R020"
+
+    def test_a_hopeless_order_moves_nothing_while_paused(self) -> None:
+        at = address(holder=N2, term=8, order=order(), changed_at_ms=NOW - 31_000)
+        cluster = snapshot(claiming(1, lost=(), alarm_ms=500), standing_by(2), at=at)
+        decision = decided(replace(cluster, paused_until_ms=NOW + 60_000))
+        assert kept(decision) == "R010"
+
+    def test_an_order_waits_for_a_move_whose_call_may_still_land(self) -> None:
+        moving: dict[str, Any] = {"phase": Phase.MOVING, "changed_at_ms": NOW - 600}
+        at = address(term=8, order=order(), deadline_ms=NOW + 1, **moving)
+        assert kept(decided(snapshot(at=at))) == "R030"
+        late = replace(at, deadline_ms=NOW)
+        assert granted_to(decided(snapshot(at=late)), "R020") == N2
 
     def test_the_order_is_closed_when_its_target_claims(self) -> None:
         at = address(holder=N2, term=8, order=order())

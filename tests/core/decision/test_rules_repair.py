@@ -62,9 +62,16 @@ class TestR080Drift:
 
 class TestR090Unused:
     def test_a_released_address_that_nobody_claims_is_taken_off(self) -> None:
-        decision = decided(snapshot(standing_by(1, for_ms=60_000), standing_by(2)))
+        long_ago = address(changed_at_ms=NOW - 90_000)
+        decision = decided(snapshot(standing_by(1, for_ms=60_000), standing_by(2), at=long_ago))
         assert isinstance(decision, Release)
         assert decision.rule == "R090"
+
+    def test_what_was_before_the_grant_releases_nothing(self) -> None:
+        # Granted 2 s ago by an order, where nothing had run for a day.
+        just_now = address(changed_at_ms=NOW - 2_000)
+        a_day = standing_by(1, for_ms=86_400_000)
+        assert kept(decided(snapshot(a_day, standing_by(2), at=just_now))) == "R999"
 
     def test_it_stays_until_the_release_time_is_over(self) -> None:
         assert kept(decided(snapshot(standing_by(1, for_ms=59_999), standing_by(2)))) == "R999"

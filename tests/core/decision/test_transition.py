@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from builders import N1, N2, NOW, POLICY, address, claiming, dead, decided, snapshot
 from eip_arbiter.decision.outcome import Grant, Note, Release, ReportSeen
@@ -31,19 +33,27 @@ def test_a_grant_ends_the_challenge() -> None:
     assert apply(refused, grant(), POLICY, NOW).refusal is None
 
 
-def test_an_automatic_move_counts_for_the_flap_brake() -> None:
-    assert apply(address(), grant(), POLICY, NOW).recent_moves_ms == (NOW,)
+@pytest.mark.parametrize("change", [grant(), grant("R080", N1)], ids=["a move", "drift put right"])
+def test_an_automatic_move_counts_for_the_flap_brake(change: Grant) -> None:
+    assert apply(address(), change, POLICY, NOW).recent_moves_ms == (NOW,)
+
+
+def test_a_grant_that_ends_an_order_remembers_it() -> None:
+    order = Order("ops-1", N2, False, NOW - 9, NOW + 9)
+    change = replace(grant("R061", N1), ends_order=True)
+    after = apply(address(holder=N2, order=order), change, POLICY, NOW)
+    assert (after.order, after.ended_orders) == (None, (order.mark,))
+    assert after.recent_moves_ms == (NOW,)
 
 
 @pytest.mark.parametrize(
     ("before", "change"),
     [
         (address(holder=None), grant("R050")),
-        (address(), grant("R080", N1)),
         (address(order=Order("ops-1", N2, False, NOW - 9, NOW + 9)), grant("R020")),
         (address(order=Order("ops-1", N2, False, NOW - 9, NOW + 9)), grant("R061")),
     ],
-    ids=["the first grant", "a repaired drift", "an order", "Pacemaker's move by order"],
+    ids=["the first grant", "an order", "Pacemaker's move by order"],
 )
 def test_what_is_no_automatic_move_does_not_count(before: object, change: Grant) -> None:
     assert apply(before, change, POLICY, NOW).recent_moves_ms == ()  # type: ignore[arg-type]

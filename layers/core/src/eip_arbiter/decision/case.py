@@ -6,25 +6,17 @@ claimant that gave up, or died, must not leave its last word standing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from eip_arbiter.decision import claims
 from eip_arbiter.decision.outcome import ReportSeen
-from eip_arbiter.decision.policy import (
-    FRESH_FACTOR,
-    FRESH_SLACK_MS,
-    LATE_MS,
-    PROMISE_SLACK_MS,
-    Policy,
-)
-from eip_arbiter.decision.snapshot import GOING_INSTANCE, Address, Node, Phase, Snapshot
+from eip_arbiter.decision.policy import PROMISE_SLACK_MS, Policy
+from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
 
-CLAIMING = ("started", "starting")
-RUNNING_PACEMAKER = ("online", "standby", "maintenance", "pending")
-"""`pending` is a node that joins: after a heal the holder's Pacemaker says so for seconds while its
-resource runs on, so it is no sign that the holder gave up."""
 REAL_QUORUM = ("majority", "device")
 """Where quorum means that no other side has it; in `two_node` both halves have it."""
+MOST_DOUBLINGS = 4
 
 
 @dataclass(frozen=True)
@@ -90,30 +82,21 @@ class Case:
         return (not report.quorate, -members, -node.priority, first_claimed_ms, node.instance_id)
 
     def state_on(self, node: Node) -> str:
-        """Pacemaker's word about the resource on this node, `unknown` where it has none."""
-        found = node.report and node.report.resources.get(self.address.resource)
-        return found.state if found else "unknown"
+        """The node's word about the resource, `unknown` where it has none."""
+        return claims.state_on(node, self.address.resource)
 
     def is_fresh(self, node: Node) -> bool:
         """Whether the node's last report is young enough, by its own promise, to count."""
-        report = node.report
-        if report is None or report.late_ms > LATE_MS:
-            return False
-        allowed_ms = FRESH_FACTOR * report.next_report_within_ms + FRESH_SLACK_MS
-        return self.now_ms - report.received_at_ms <= allowed_ms
-
-    def says_it_runs(self, node: Node) -> bool:
-        """Whether the node's last report, however old, was a claim."""
-        return bool(
-            node.report
-            and self.state_on(node) in CLAIMING
-            and node.report.pacemaker_state in RUNNING_PACEMAKER
-            and not node.report.failing
-        )
+        return claims.is_fresh(node, self.now_ms)
 
     def claims(self, node: Node) -> bool:
         """Whether the node claims the address now."""
-        return self.is_fresh(node) and self.says_it_runs(node)
+        return self.is_fresh(node) and claims.is_claim(node, self.address.resource)
+
+    @staticmethod
+    def instance_goes(node: Node | None) -> str | None:
+        """EC2's word that the node's instance goes away, or None."""
+        return claims.instance_goes(node)
 
     def unfit(self, node: Node) -> str | None:
         """Why an operator should not send the address to this node, or None."""
@@ -133,15 +116,7 @@ class Case:
     @cached_property
     def holder_gave_up(self) -> str | None:
         """Why the holder's own last word lets the address go, or None."""
-        report = self.holder.report if self.holder else None
-        if self.holder is None or report is None:
-            return None
-        if report.failing:
-            return f"is unhealthy ({', '.join(report.failing)})"
-        if report.pacemaker_state not in RUNNING_PACEMAKER:
-            return f"says that its Pacemaker is {report.pacemaker_state}"
-        state = self.state_on(self.holder)
-        return {"stopped": "released it", "failed": "failed it"}.get(state)
+        return claims.gave_up(self.holder, self.address.resource) if self.holder else None
 
     @cached_property
     def holder_runs(self) -> bool:
@@ -150,9 +125,9 @@ class Case:
         return (
             holder is not None
             and self.is_fresh(holder)
-            and self.state_on(holder) in CLAIMING
+            and self.state_on(holder) in claims.CLAIMING
             and holder.report is not None
-            and holder.report.pacemaker_state in RUNNING_PACEMAKER
+            and holder.report.pacemaker_state in claims.RUNNING_PACEMAKER
         )
 
     @cached_property
@@ -169,23 +144,6 @@ class Case:
         # After a heal the holder's last word may still be from before it.
         apart = theirs.node_name not in mine.members
         return apart and mine.quorate and not theirs.quorate
-
-    @staticmethod
-    def instance_goes(node: Node | None) -> str | None:
-        """EC2's word that the node's instance goes away, or None.
-
-        Void once the agent started anew on that instance, or spoke long after: the word may have
-        come so late that it was kept as one about the instance's new life.
-        """
-        evidence = node.ec2 if node else None
-        if node is None or evidence is None or evidence.state not in GOING_INSTANCE:
-            return None
-        report = node.report
-        came_back = report is not None and (
-            report.incarnation != evidence.incarnation
-            or report.said_at_ms - evidence.at_ms > LATE_MS
-        )
-        return None if came_back else evidence.state
 
     @cached_property
     def opened_at_ms(self) -> int | None:
@@ -217,10 +175,14 @@ class Case:
 
     @cached_property
     def holder_owes_since_ms(self) -> int:
-        """Since when the holder owes an answer: since its last one, or since the challenge."""
-        report = self.holder.report if self.holder else None
-        answered_at_ms = report.received_at_ms if report else self.address.changed_at_ms
-        return max(answered_at_ms, self.opened_at_ms or 0)
+        """Since when the holder owes an answer: its last claim, the challenge or its grant.
+
+        A report that is no claim is no answer: a holder that says nothing of the resource, or
+        cannot read its Pacemaker, is as silent as one that says nothing at all.
+        """
+        holder = self.holder
+        answered_at_ms = claims.spoke_at_ms(holder, self.address.resource) if holder else 0
+        return max(answered_at_ms, self.opened_at_ms or 0, self.address.changed_at_ms)
 
     def holder_silent_ms(self, claimant: Node) -> int:
         """How long the holder had owed an answer when this claim was said.
@@ -269,6 +231,25 @@ class Case:
         if holder is None or holder.report is None or not self.claims(holder):
             return False
         return holder.report.received_at_ms > (self.opened_at_ms or 0)
+
+    @cached_property
+    def without_order(self) -> Case:
+        """The same case as if no order stood."""
+        return replace(self, address=replace(self.address, order=None))
+
+    @cached_property
+    def drift_pause_ms(self) -> int:
+        """How long a grant is settled before drift is put right: longer after each move lately.
+
+        A holder that denies its address, or somebody who takes it off again and again, costs less
+        and less.
+        """
+        return self.policy.drift_ms << min(self.moves_in_window, MOST_DOUBLINGS)
+
+    @property
+    def is_moving_in_time(self) -> bool:
+        """Whether a move is under way whose call may still be made or land."""
+        return self.is_moving and self.now_ms < self.address.deadline_ms
 
     @property
     def is_moving(self) -> bool:

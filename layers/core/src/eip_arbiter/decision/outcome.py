@@ -38,12 +38,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The address goes, or goes again, to `holder` under a new term."""
+    """The address goes, or goes again, to `holder` under a new term.
+
+    `ends_order`: an order that stood is over by this very step.
+    """
 
     rule: str
     sentence: str
     rested_on: tuple[ReportSeen, ...]
     holder: str
+    ends_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)

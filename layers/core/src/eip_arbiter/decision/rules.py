@@ -7,10 +7,12 @@ the case questions and writes the sentence a person reads at night; it computes 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from eip_arbiter.decision import orders
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Decision, Grant, Keep, Note, Release, Resume
-from eip_arbiter.decision.snapshot import Node, Order, OrderKind, Phase, Refusal
+from eip_arbiter.decision.snapshot import Node, OrderKind, Phase, Refusal
 
 Rule = Callable[[Case], Decision | None]
 
@@ -35,59 +37,41 @@ def r020_order(case: Case) -> Decision | None:
     order = case.address.order
     if order is None:
         return None
-    ended = _order_ended(case, order)
+    ended = orders.ended(case, order)
     if ended:
-        sentence = f"order {order.id} ends: {ended}"
-        return Note("R020", sentence, case.rested_on, refusal=case.address.refusal, order=None)
+        return _end(case, f"order {order.id} ends: {ended}")
     if order.kind is OrderKind.SWITCHOVER:
         return None  # Pacemaker moves the resource; release and claim move the address.
     target = case.snapshot.nodes[order.target]
-    if case.address.holder != order.target:
-        why = f"an operator ordered it (order {order.id})"
-        grant = Grant("R020", _to(case, target, why), rested_on=(), holder=order.target)
-        waits = case.is_being_released_from(target) or (not order.force and case.unfit(target))
-        return None if waits else grant
-    if case.is_moving:
-        return None
-    pinned = f"order {order.id} pins it until {target.name} claims it"
-    return Keep("R020", f"{target.name} keeps {_it(case)}: {pinned}")
-
-
-def _order_ended(case: Case, order: Order) -> str | None:
-    """Why an order stands no longer, or None."""
-    target, name = case.snapshot.nodes.get(order.target), case.name(order.target)
-    if target is None:
-        return f"{name} is gone"
-    if case.now_ms >= order.until_ms:
-        return f"it expired before {name} claimed {_it(case)}"
     if case.address.holder == order.target:
-        return None if case.is_moving else _target_has_it(case, target)
-    return _switchover_failed(case, order, target) if order.kind is OrderKind.SWITCHOVER else None
+        pinned = f"order {order.id} pins it until {target.name} claims it"
+        keep = Keep("R020", f"{target.name} keeps {_it(case)}: {pinned}")
+        return None if case.is_moving else keep
+    # Two calls at once could land in either order.
+    waits = case.is_moving_in_time or case.is_being_released_from(target)
+    if waits or (not order.force and case.unfit(target)):
+        return None
+    why = f"an operator ordered it (order {order.id})"
+    return Grant("R020", _to(case, target, why), rested_on=(), holder=order.target)
 
 
-def _target_has_it(case: Case, target: Node) -> str | None:
-    """Why the order of a target that holds the address is over, or None."""
-    if case.claims(target):
-        return f"{target.name} claims {_it(case)}"
-    waited_ms = case.now_ms - case.address.changed_at_ms
-    if case.claimant and waited_ms >= case.policy.follow_ms:
-        return f"Pacemaker did not follow to {target.name}, {case.claimant.name} claims {_it(case)}"
-    return None
+def _end(case: Case, sentence: str) -> Decision | None:
+    """The end of an order, and in the same step where the address goes without it.
 
-
-def _switchover_failed(case: Case, order: Order, target: Node) -> str | None:
-    """Why a switchover that has not come to its end never will, or None."""
-    progress = target.report.order if target.report else None
-    if progress and progress.id == order.id and progress.state == "failed":
-        return f"Pacemaker did not move it to {target.name}: {progress.detail}"
-    if case.address.changed_at_ms > order.issued_at_ms:
-        return f"{_holder(case)} was given {_it(case)} meanwhile"
-    return None
+    In between, the copy that runs elsewhere would be told that it lost its address. So an order
+    whose end would move it stands as long as the cluster is paused.
+    """
+    would = first_of(AUTOMATIC, case.without_order)
+    if isinstance(would, Grant):
+        if case.now_ms < case.snapshot.paused_until_ms:
+            return None
+        return replace(would, sentence=f"{sentence}; {would.sentence}", ends_order=True)
+    return Note("R020", sentence, case.rested_on, refusal=case.address.refusal, order=None)
 
 
 def r030_moving(case: Case) -> Decision | None:
     """A move is under way and its deadline has not passed."""
-    if not case.is_moving or case.now_ms >= case.address.deadline_ms:
+    if not case.is_moving_in_time:
         return None
     left_s = (case.address.deadline_ms - case.now_ms) / 1000
     return Keep("R030", f"{_it(case)} is being moved; whoever does it has {left_s:.1f} s left")
@@ -205,7 +189,7 @@ def r080_drift(case: Case) -> Decision | None:
     if ips is None or case.address.public_ip in ips:
         return None
     settled_for_ms = holder.report.said_at_ms - case.address.changed_at_ms
-    if case.address.phase is not Phase.SETTLED or settled_for_ms <= case.policy.drift_ms:
+    if case.address.phase is not Phase.SETTLED or settled_for_ms <= case.drift_pause_ms:
         return None
     return _grant(case, "R080", holder, f"{holder.name} holds it, but it was not there (drift)")
 
@@ -216,9 +200,13 @@ def r090_unused(case: Case) -> Decision | None:
     if holder is None or holder.report is None or case.claimants or not case.is_fresh(holder):
         return None
     state = holder.report.resources.get(case.address.resource)
-    if state is None or state.state != "stopped" or state.for_ms < case.policy.release_ms:
+    if state is None or state.state != "stopped":
         return None
-    since_s = state.for_ms // 1000
+    # A grant is not released by what was before it.
+    released_ms = min(state.for_ms, holder.report.received_at_ms - case.address.changed_at_ms)
+    if released_ms < case.policy.release_ms:
+        return None
+    since_s = released_ms // 1000
     return Release(
         "R090",
         f"{_it(case)} is taken off {holder.name}, which released it {since_s} s ago; "

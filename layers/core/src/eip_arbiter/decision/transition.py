@@ -12,6 +12,8 @@ from eip_arbiter.decision.outcome import Change, Grant, Note, Release, Resume
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Address, Order, Phase
 
+DRIFT_RULE = "R080"
+"""Putting drift right is no move to another node, but one too many is as bad."""
 REMEMBERED_ORDERS = 5
 """So many of an address's orders are known after their end. Each takes 17 bytes of the item."""
 
@@ -40,6 +42,8 @@ def apply(address: Address, change: Change, policy: Policy, now_ms: int) -> Addr
 def _next(address: Address, change: Change, policy: Policy, now_ms: int) -> Address:
     if isinstance(change, Note):
         return replace(ordered(address, change.order), refusal=change.refusal)
+    if isinstance(change, Grant) and change.ends_order:
+        address = ordered(address, None)
     deadline_ms = now_ms + policy.move_ms
     if isinstance(change, Resume):
         return replace(address, deadline_ms=deadline_ms)
@@ -55,7 +59,8 @@ def _next(address: Address, change: Change, policy: Policy, now_ms: int) -> Addr
         return replace(moving, holder=None)
     granted = replace(moving, holder=change.holder, term=address.term + 1)
     by_order = address.order is not None and address.order.target == change.holder
-    if address.holder in {None, change.holder} or by_order:
+    repeated = address.holder == change.holder and change.rule != DRIFT_RULE
+    if address.holder is None or repeated or by_order:
         return granted  # The flap brake counts what was nobody's will.
     since_ms = now_ms - policy.brake_window_ms
     recent = [at_ms for at_ms in address.recent_moves_ms if at_ms > since_ms]

@@ -1,0 +1,70 @@
+"""When an operator's order stands no longer, and why: one sentence for each reason.
+
+A failover that moved the address pins it until its target claims it. If the target never will, the
+order ends as soon as another node claims, so that its end and the next grant are one step.
+"""
+
+from __future__ import annotations
+
+from eip_arbiter.decision.case import Case
+from eip_arbiter.decision.snapshot import Node, Order, OrderKind
+
+
+def ended(case: Case, order: Order) -> str | None:
+    """Why an order stands no longer, or None."""
+    target, name = case.snapshot.nodes.get(order.target), case.name(order.target)
+    if target is None:
+        return f"{name} is gone"
+    if case.now_ms >= order.until_ms:
+        return f"it expired before {name} claimed {_it(case)}"
+    if case.address.holder == order.target:
+        return None if case.is_moving else _target_has_it(case, order, target)
+    return _switchover_failed(case, order, target) if order.kind is OrderKind.SWITCHOVER else None
+
+
+def _target_has_it(case: Case, order: Order, target: Node) -> str | None:
+    """Why the order of a target that holds the address is over, or None."""
+    if case.claims(target):
+        return f"{target.name} claims {_it(case)}"
+    claimant = case.claimant
+    hopeless = claimant and _hopeless(case, order, target, claimant)
+    return f"{hopeless}, {claimant.name} claims {_it(case)}" if claimant and hopeless else None
+
+
+def _hopeless(case: Case, order: Order, target: Node, claimant: Node) -> str | None:
+    """Why the target of a failover will not claim its address, or None."""
+    if case.instance_goes(target):
+        return f"EC2 says that {target.name} is {case.instance_goes(target)}"
+    failed = _failed(target, order)
+    if failed:
+        return f"Pacemaker did not follow to {target.name}: {failed}"
+    if case.now_ms - case.address.changed_at_ms >= case.policy.follow_ms:
+        return f"Pacemaker did not follow to {target.name}"
+    if not order.force and case.holder_is_silent(claimant):
+        silent_s = case.holder_silent_ms(claimant) / 1000
+        return f"{target.name} has said nothing of it for {silent_s:.1f} s"
+    return None
+
+
+def _switchover_failed(case: Case, order: Order, target: Node) -> str | None:
+    """Why a switchover that has not come to its end never will, or None."""
+    failed = _failed(target, order)
+    if failed:
+        return f"Pacemaker did not move it to {target.name}: {failed}"
+    if case.instance_goes(target):
+        return f"EC2 says that {target.name} is {case.instance_goes(target)}"
+    if case.address.changed_at_ms > order.issued_at_ms:
+        return f"{case.name(case.address.holder)} was given {_it(case)} meanwhile"
+    return None
+
+
+def _failed(target: Node, order: Order) -> str | None:
+    """What the target's agent says went wrong with this very order, or None."""
+    progress = target.report.order if target.report else None
+    if progress and progress.id == order.id and progress.state == "failed":
+        return progress.detail
+    return None
+
+
+def _it(case: Case) -> str:
+    return f"{case.address.public_ip} ({case.address.resource})"
