@@ -129,5 +129,15 @@ def test_a_pause_holds_it_back_until_it_ends() -> None:
     assert said(paused_until_ms=NOW) == ""
 
 
+def test_a_holder_that_speaks_and_cannot_answer_is_a_problem() -> None:
+    elsewhere = node(1, last_report(1, resources={}))
+    assert said(elsewhere, standing_by()) == (
+        "n1 holds 203.0.113.10 and its agent does not watch eip: see its setting `resources`"
+    )
+    unread = node(1, last_report(1, state="unknown", pacemaker_state="unknown"))
+    assert "cannot read what its Pacemaker makes of eip" in said(unread, standing_by())
+    assert said(node(1, last_report(1, resources={}, ago_ms=60_000)), standing_by()) == ""
+
+
 def test_a_cluster_of_one_node_has_nobody_to_take_over() -> None:
     assert said(holding()) == "the cluster has no other node"

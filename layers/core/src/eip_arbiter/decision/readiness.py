@@ -43,9 +43,23 @@ def obstacles(case: Case) -> tuple[str, ...]:
     address, found = case.address, list(holds(case))
     if address.phase is Phase.MOVING and case.now_ms >= address.deadline_ms:
         found.append(f"the move of {address.public_ip} under term {address.term} is stuck")
+    mute = case.holder and _says_nothing(case, case.holder)
+    if mute:
+        found.append(mute)
     if not standbys(case):
         found.append("the cluster has no other node")
     return tuple(found)
+
+
+def _says_nothing(case: Case, holder: Node) -> str | None:
+    """Why a holder that speaks cannot answer a challenge, or None."""
+    resource = case.address.resource
+    if holder.report is None or not case.is_fresh(holder) or case.state_on(holder) != "unknown":
+        return None
+    holds = f"{holder.name} holds {case.address.public_ip}"
+    if resource in holder.report.resources:
+        return f"{holds} and cannot read what its Pacemaker makes of {resource}"
+    return f"{holds} and its agent does not watch {resource}: see its setting `resources`"
 
 
 def unfit(case: Case, node: Node) -> str | None:
