@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Literal
 from botocore.exceptions import ClientError
 
 from lab.cluster import network
-from lab.cluster.protocol import AwsCut
+from lab.cluster.protocol import AwsCut, ClusterError
 from lab.cluster.real import RealCluster
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.faults import Mode
@@ -45,6 +46,15 @@ else:
     print("open")
 """
 _CLOSED_PORT = 9
+_CRM_MON = "/usr/local/sbin/crm_mon"
+_TIMED_OUT, _DISCONNECTED = 124, 102
+_NOT_CONNECTED = """#!/bin/sh
+echo '<pacemaker-result><status code="102" message="Not connected"/></pacemaker-result>'
+exit 102
+"""
+_CIB_SECONDS = 30.0
+_AGENT_STOP_SECONDS = 1.5
+"""For the last report; systemd allows it ten."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,25 @@ def power_loss(lab: Lab, node: str) -> Iterator[Proof]:
     lab.cluster.power_off(node)
     yield lambda: "it has power" if lab.cluster.node(node).powered else ""
     lab.cluster.power_on(node)
+
+
+@contextlib.contextmanager
+def reboot(lab: Lab, node: str) -> Iterator[Proof]:
+    """As systemd does it: the agent's unit is stopped after Pacemaker's and Corosync's."""
+    lab.cluster.stop(node)
+    for pid in lab.cluster.node(node).pids("eip-agent"):
+        os.kill(pid, signal.SIGTERM)
+    time.sleep(_AGENT_STOP_SECONDS)
+    lab.cluster.power_off(node)
+    yield lambda: "it has power" if lab.cluster.node(node).powered else ""
+    lab.cluster.power_on(node)
+
+
+@contextlib.contextmanager
+def dead_for_good(lab: Lab, node: str) -> Iterator[Proof]:
+    """Power loss of which nobody is told, and which nobody ends: the round is judged without it."""
+    lab.cluster.power_off(node)
+    yield lambda: "it has power" if lab.cluster.node(node).powered else ""
 
 
 @contextlib.contextmanager
@@ -210,6 +239,59 @@ def tampering(
     return put_on
 
 
+def crm_mon(script: str, expected_status: int) -> Injection:
+    """A node's `crm_mon` is another program: Pacemaker itself runs on and is not asked."""
+
+    @contextlib.contextmanager
+    def put_on(lab: Lab, node: str) -> Iterator[Proof]:
+        # Before the real one on the path of everything that runs there.
+        place = lab.cluster.node(node)
+        place.install(_CRM_MON, script, mode=0o755)
+        ask = ["timeout", str(_PROBE_SECONDS), "crm_mon", "-1"]
+        met = place.run(ask, check=False).returncode
+        yield lambda: "" if met == expected_status else f"crm_mon ended with {met}"
+        place.path(_CRM_MON).unlink()
+
+    return put_on
+
+
+@contextlib.contextmanager
+def acl_on(lab: Lab, _node: str) -> Iterator[Proof]:
+    """Pacemaker's ACLs are on, and nobody has a role: only root and hacluster may read."""
+    _set_property(lab, "--update", "true")
+    met = _property(lab)
+    yield lambda: "" if met == "true" else f"enable-acl is {met!r}"
+    _set_property(lab, "--delete")
+
+
+def _set_property(lab: Lab, *how: str) -> None:
+    """Sets or deletes enable-acl where Pacemaker answers; it may be away on every node for a while.
+
+    Raises:
+        ClusterError: nobody took it.
+    """
+    command = ["crm_attribute", "--type", "crm_config", "--name", "enable-acl", *how]
+    deadline = time.monotonic() + _CIB_SECONDS
+    while time.monotonic() < deadline:
+        for name in lab.cluster.nodes:
+            if not lab.cluster.node(name).powered:
+                continue
+            if lab.cluster.run(name, command, check=False).returncode == 0:
+                return
+        time.sleep(0.5)
+    raise ClusterError("no Pacemaker took the property enable-acl")
+
+
+def _property(lab: Lab) -> str:
+    ask = ["crm_attribute", "--type", "crm_config", "--name", "enable-acl", "--query", "--quiet"]
+    answers = (
+        lab.cluster.run(name, ask, check=False).stdout.strip()
+        for name in lab.cluster.nodes
+        if lab.cluster.node(name).powered
+    )
+    return next(filter(None, answers), "")
+
+
 def metadata(how: Literal["DROP", "REJECT"]) -> Injection:
     """A node's metadata service refuses, or does not answer."""
 
@@ -228,6 +310,8 @@ def metadata(how: Literal["DROP", "REJECT"]) -> Injection:
 INJECTIONS: Mapping[str, Injection] = {
     "stop": stop,
     "power_loss": power_loss,
+    "reboot": reboot,
+    "dead_for_good": dead_for_good,
     "freeze": freeze,
     "kill_corosync": kill_corosync,
     "kill_pacemaker": kill_pacemaker,
@@ -245,6 +329,10 @@ INJECTIONS: Mapping[str, Injection] = {
     "ec2_errors": service_fault("error", "ec2"),
     "events_lost": tampering(drop=0.5),
     "events_late": tampering(duplicate=0.3, delay_seconds=LATE_SECONDS),
+    "crm_mon_hangs": crm_mon("#!/bin/sh\nexec sleep 3600\n", _TIMED_OUT),
+    "crm_mon_fails": crm_mon("#!/bin/sh\nexit 1\n", 1),
+    "crm_mon_not_connected": crm_mon(_NOT_CONNECTED, _DISCONNECTED),
+    "acl_on": acl_on,
     "metadata_refused": metadata("REJECT"),
     "metadata_hangs": metadata("DROP"),
 }

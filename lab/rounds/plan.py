@@ -27,7 +27,8 @@ class Kind:
     `weight` among the others, `seconds` it lasts at least and at most, `occupies`: two faults that
     occupy the same part exclude each other. What it does to its node, as the judge sees it:
     `ends_service`: the resource may rightly go elsewhere; `divides`: others may lose sight of the
-    node, or it of them; `mutes`: the control plane may not hear it.
+    node, or it of them; `mutes`: the control plane may not hear it; `takes_power`: nothing runs
+    there; `stays`: it is not lifted before the round is judged, so the others must do without.
     """
 
     weight: int
@@ -37,6 +38,8 @@ class Kind:
     ends_service: bool = False
     divides: bool = False
     mutes: bool = False
+    takes_power: bool = False
+    stays: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
@@ -48,6 +51,26 @@ KINDS: Mapping[str, Kind] = {
         ends_service=True,
         divides=True,
         mutes=True,
+        takes_power=True,
+    ),
+    "reboot": Kind(
+        3,
+        (1, 12),
+        ("stack", "agent", "metadata", "filter"),
+        ends_service=True,
+        divides=True,
+        mutes=True,
+        takes_power=True,
+    ),
+    "dead_for_good": Kind(
+        3,
+        (1, 4),
+        ("stack", "agent", "metadata", "filter", "ring", "services", "events", "aws"),
+        ends_service=True,
+        divides=True,
+        mutes=True,
+        takes_power=True,
+        stays=True,
     ),
     "freeze": Kind(
         5, (0.5, 12), ("stack", "agent", "metadata"), ends_service=True, divides=True, mutes=True
@@ -68,12 +91,16 @@ KINDS: Mapping[str, Kind] = {
     "ec2_errors": Kind(3, (1, 12), ("services",), everywhere=True),
     "events_lost": Kind(2, (1, 12), ("events",), everywhere=True, mutes=True),
     "events_late": Kind(2, (1, 12), ("events",), everywhere=True, mutes=True),
+    "crm_mon_hangs": Kind(4, (1, 20), ("crm_mon",)),
+    "crm_mon_fails": Kind(3, (1, 20), ("crm_mon",)),
+    "crm_mon_not_connected": Kind(3, (0.5, 3), ("crm_mon",)),
+    "acl_on": Kind(2, (1, 20), ("cib",), everywhere=True),
     "metadata_refused": Kind(2, (1, 14), ("metadata",)),
     "metadata_hangs": Kind(2, (1, 14), ("metadata",)),
 }
 """All that is put on, by name. `filter`: the packet filters, which a loss of power would take."""
 
-_CLUSTER_WIDE = ("ring", "filter", "services", "events")
+_CLUSTER_WIDE = ("ring", "filter", "services", "events", "cib")
 
 
 @dataclass(frozen=True)

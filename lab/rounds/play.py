@@ -43,12 +43,13 @@ def play(lab: Lab, recorder: Recorder, plan: Plan) -> Facts:
     began_at = time.monotonic()
     puts, agents_ended, trouble = _put_on_and_lift(lab, plan, holder)
     lifted_at = time.monotonic()
+    dead = frozenset(put.node for put in puts if put.kind.stays)
     if trouble:
         look.trouble = trouble
     else:
-        look.wait(WHOLE_SECONDS)
+        look.wait(WHOLE_SECONDS, dead)
     seconds = time.monotonic() - lifted_at
-    return Facts(
+    facts = Facts(
         plan=plan,
         nodes=tuple(lab.cluster.nodes),
         holder=holder,
@@ -63,7 +64,7 @@ def play(lab: Lab, recorder: Recorder, plan: Plan) -> Facts:
         function_errors=recorder.function_errors(),
         calls=recorder.calls(began_at),
         mark_before=before,
-        mark_after=lab.site.running_since(holder),
+        mark_after=None if holder in dead else lab.site.running_since(holder),
         end=End(
             seconds=seconds,
             trouble=look.trouble,
@@ -77,6 +78,9 @@ def play(lab: Lab, recorder: Recorder, plan: Plan) -> Facts:
             dead_letters=recorder.dead_letters() - dead_letters,
         ),
     )
+    for node in dead:
+        lab.cluster.power_on(node)
+    return facts
 
 
 class Look:
@@ -89,12 +93,15 @@ class Look:
         self.failures: tuple[str, ...] = ()
         self.table_holder, self.term, self.phase = "", 0, ""
 
-    def wait(self, seconds: float) -> str:
-        """Waits until all is whole, and still is a moment later; returns what is not."""
+    def wait(self, seconds: float, dead: frozenset[str] = frozenset()) -> str:
+        """Waits until all is whole, and still is a moment later; returns what is not.
+
+        What the dead are to do is left to the living.
+        """
         deadline = time.monotonic() + seconds
         whole_since: float | None = None
         while time.monotonic() < deadline:
-            self.trouble = self._nodes() or self._arbiter()
+            self.trouble = self._nodes(dead) or self._arbiter(dead)
             now = time.monotonic()
             whole_since = None if self.trouble else whole_since or now
             if whole_since is not None and now - whole_since >= _STAYS_SECONDS:
@@ -102,9 +109,9 @@ class Look:
             time.sleep(_LOOK_SECONDS)
         return self.trouble
 
-    def _nodes(self) -> str:
+    def _nodes(self, dead: frozenset[str]) -> str:
         """What Pacemaker says on each node, and whether the agents run."""
-        names = tuple(sorted(self._lab.cluster.nodes))
+        names = tuple(sorted(set(self._lab.cluster.nodes) - dead))
         started: set[tuple[str, ...]] = set()
         for name in names:
             view = self._lab.cluster.view(name)
@@ -122,12 +129,12 @@ class Look:
         if len(started) != 1:
             return f"the nodes do not agree where it runs: {sorted(started)}"
         (self.started_on,) = started
-        marks = tuple(self._lab.site.running_on())
+        marks = tuple(n for n in names if self._lab.site.running_since(n) is not None)
         if len(self.started_on) != 1 or marks != self.started_on:
             return f"it is started on {self.started_on}, the resource agent's mark is on {marks}"
         return ""
 
-    def _arbiter(self) -> str:
+    def _arbiter(self, dead: frozenset[str]) -> str:
         """What the control plane says, and whether EC2 agrees."""
         status = self._lab.aws.invoke("Operate", {"verb": "status", "cluster": CLUSTER_ID}).result
         (address,) = status["addresses"]
@@ -136,7 +143,9 @@ class Look:
         if address["split_brain"] or address["order"] or self.phase != "settled":
             return f"the table says {address}"
         for node in status["nodes"]:
-            if node["suspects"] or node["pacemaker"] != "online":
+            if node["node"] in dead:
+                continue
+            if set(node["suspects"]) - dead or node["pacemaker"] != "online":
                 return f"the table says of {node['node']}: {node}"
         on = {self.table_holder, self._lab.world.holder() or "", *self.started_on}
         return "" if len(on) == 1 else f"{RESOURCE}, the table and EC2 do not agree: {sorted(on)}"

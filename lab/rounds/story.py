@@ -70,8 +70,8 @@ class Story:
                 # The agent has said so to the control plane before Pacemaker wrote it down.
                 yield operation.at - 1.0 - LOGGED_SECONDS, False
         for put in self.facts.puts:
-            if put.kind_name == "power_loss" and put.node == node:
-                yield put.put_at, False
+            if put.kind.takes_power and put.node == node:
+                yield put.in_force_at if put.kind_name == "reboot" else put.put_at, False
 
     def of(self, node: str) -> list[Operation]:
         """What Pacemaker did on a node, in order."""
