@@ -73,6 +73,7 @@ def operate(
     except StoreUnansweredError as error:
         # A read is refused before: what is left is the write of a verb that changes something.
         sentence = f"{verb} may or may not have been done ({error}); `status` and `history` tell"
+        arbiter.telemetry.failed(sentence)
         return {"outcome": "unknown", "sentence": sentence}
 
 

@@ -90,7 +90,9 @@ def order(
         try:
             snapshot = unless_lost(arbiter.on_order(snapshot, request.resource, wanted, line))
         except StoreUnansweredError as error:
-            return {"outcome": "unknown", "order": wanted.id, "sentence": _unknown(wanted, error)}
+            sentence = _unknown(wanted, error)
+            arbiter.telemetry.failed(sentence, cluster=request.cluster)
+            return {"outcome": "unknown", "order": wanted.id, "sentence": sentence}
         address = snapshot.addresses[request.resource]
     there = address.holder == target.instance_id
     done = there and address.phase is Phase.SETTLED
