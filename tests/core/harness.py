@@ -159,7 +159,7 @@ class Cluster:
 
     def granted_terms(self) -> list[int]:
         """The terms of the grants in the history, in the order in which they were granted."""
-        return [int(item["sk"]["S"].split("#")[3]) for item in self.history("grant")]
+        return [int(item["sk"]["S"].split("#")[-2]) for item in self.history("grant")]
 
     def moves(self, since: float = 0.0) -> list[Move]:
         """What EC2 changed about the address."""

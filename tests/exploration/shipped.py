@@ -16,8 +16,8 @@ from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import ReportSeen
 from eip_arbiter.decision.snapshot import Address as ShippedAddress
-from eip_arbiter.decision.snapshot import Node, Snapshot
-from eip_arbiter.ports import Association, Committed, HistoryEntry
+from eip_arbiter.decision.snapshot import HistoryEntry, Node, Snapshot
+from eip_arbiter.ports import Association, Committed
 from eip_contract.report import NodeReport
 
 from exploration import concrete, world
@@ -148,7 +148,12 @@ class _Ports:
         return answer
 
     def commit(
-        self, snapshot: Snapshot, address: ShippedAddress, rested_on: tuple[ReportSeen, ...]
+        self,
+        snapshot: Snapshot,
+        address: ShippedAddress,
+        rested_on: tuple[ReportSeen, ...],
+        line: HistoryEntry | None = None,  # noqa: ARG002 - the history decides nothing
+        told: Collection[int] = (),  # noqa: ARG002
     ) -> Committed:
         rested = sum(1 << concrete.number_of(seen.instance_id) for seen in rested_on)
         granted = address.term - concrete.TERM
@@ -157,7 +162,12 @@ class _Ports:
             replace(snapshot, version=snapshot.version + 1, addresses={"eip": address})
         )
 
-    def settle(self, _snapshot: Snapshot, address: ShippedAddress) -> Committed:
+    def settle(
+        self,
+        snapshot: Snapshot,  # noqa: ARG002
+        address: ShippedAddress,
+        told: Collection[int] = (),  # noqa: ARG002
+    ) -> Committed:
         settled = concrete.abstract(address)
         self._answer(Call("settle", self._rule, settled, interface=settled.interface))
         raise AssertionError("nothing follows a settlement")
@@ -184,8 +194,13 @@ class _Ports:
     def read(self, cluster_id: str) -> Snapshot | None:
         raise UnaskedError(cluster_id)
 
-    def pause(self, snapshot: Snapshot, until_ms: int) -> Committed:
-        raise UnaskedError(snapshot, until_ms)
+    def drop_waiting(self, cluster_id: str, told: Collection[int]) -> None:
+        """The history decides nothing."""
+
+    def pause(
+        self, snapshot: Snapshot, until_ms: int, line: HistoryEntry | None = None
+    ) -> Committed:
+        raise UnaskedError(snapshot, until_ms, line)
 
     def record_report(self, report: NodeReport, received_at_ms: int, late_ms: int = 0) -> Any:
         raise UnaskedError(report, received_at_ms, late_ms)
@@ -196,8 +211,10 @@ class _Ports:
     def register(self, cluster_id: str, node: Node, addresses: tuple[ShippedAddress, ...]) -> None:
         raise UnaskedError(cluster_id, node, addresses)
 
-    def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed:
-        raise UnaskedError(snapshot, instance_ids)
+    def forget(
+        self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None
+    ) -> Committed:
+        raise UnaskedError(snapshot, instance_ids, line)
 
     def node(self, instance_id: str) -> tuple[str, Node] | None:
         raise UnaskedError(instance_id)

@@ -78,6 +78,7 @@ KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
     "dynamodb_error": (3, (5.0, 60.0), acts.weather("dynamodb_error", 0.2, 1.0)),
     "dynamodb_slow": (2, (5.0, 40.0), acts.weather("dynamodb_slow", 0.1, 0.8)),
     "dynamodb_lost_reply": (2, (5.0, 40.0), acts.weather("dynamodb_lost_reply", 0.1, 0.5)),
+    "dynamodb_retried": (2, (5.0, 40.0), acts.weather("dynamodb_retried", 0.1, 0.8)),
     "ec2_error": (4, (5.0, 60.0), acts.weather("ec2_error", 0.3, 1.0)),
     "ec2_lost_reply": (3, (5.0, 60.0), acts.weather("ec2_lost_reply", 0.3, 1.0)),
     "ec2_late": (3, (5.0, 60.0), acts.weather("ec2_late", 0.2, 1.0)),

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eip_arbiter.decision.snapshot import Address, Snapshot
+from eip_arbiter.ports import StoreUnansweredError
 
 
 class Killed(BaseException):
     """The execution environment ended; no shipped code may catch this."""
 
 
-class ServiceError(Exception):
-    """DynamoDB refused or did not answer, as botocore's errors are: not caught by the arbiter."""
+class ServiceError(StoreUnansweredError):
+    """DynamoDB refused or did not answer; where the arbiter does not catch it, the run ends."""
 
 
 @dataclass

@@ -6,14 +6,16 @@ read while others write.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from eip_arbiter.decision.outcome import ReportSeen
 from eip_arbiter.decision.snapshot import (
     Address,
     Ec2Evidence,
+    HistoryEntry,
     LastReport,
     Node,
     Phase,
@@ -22,7 +24,6 @@ from eip_arbiter.decision.snapshot import (
 )
 from eip_arbiter.ports import (
     Committed,
-    HistoryEntry,
     LostRace,
     Recorded,
     StaleReport,
@@ -43,7 +44,21 @@ class MemoryStore:
         self._table_id = f"memory-{next(self._ids)}"
         self._clusters: dict[str, Snapshot] = {}
         self._members: dict[str, str] = {}
-        self.history: dict[tuple[str, int, str, int, str], HistoryEntry] = {}
+        self.history: dict[tuple[str, int, int, str, int, str], HistoryEntry] = {}
+        self.is_retried = False
+
+    @contextlib.contextmanager
+    def retried(self) -> Iterator[None]:
+        """What is written meanwhile is sent again by the client, which had no reply before.
+
+        As in DynamoDB the condition then fails against its own first sending, and whoever finds
+        just what it meant to write takes it for that.
+        """
+        self.is_retried = True
+        try:
+            yield
+        finally:
+            self.is_retried = False
 
     def record_report(
         self, report: NodeReport, received_at_ms: int, late_ms: int = 0
@@ -54,12 +69,14 @@ class MemoryStore:
         if before is None or node is None:
             return Unregistered()
         known = node.report
+        heard = LastReport.of(report, received_at_ms, late_ms)
         if known and not self.is_newer(known, report):
+            if self.is_retried and known == heard:
+                return Recorded(before)
             return StaleReport(known.incarnation, known.seq)
         alarm = None
         if report.raises_alarm:
             alarm = received_at_ms if node.alarm_since_ms is None else node.alarm_since_ms
-        heard = LastReport.of(report, received_at_ms, late_ms)
         after = replace(node, report=heard, alarm_since_ms=alarm)
         return Recorded(self._put_node(before, after))
 
@@ -103,24 +120,43 @@ class MemoryStore:
             addresses={**{a.resource: a for a in addresses}, **before.addresses},
         )
 
-    def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed | LostRace:
+    def forget(
+        self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None
+    ) -> Committed | LostRace:
         """Drops nodes, if the version still holds."""
         now = self._clusters.get(snapshot.cluster_id)
         if now is None or now.version != snapshot.version:
-            return LostRace()
+            gone = now is not None and not set(instance_ids) & now.nodes.keys()
+            return self._lost(snapshot, holds=gone, line=line)
         left = {i: node for i, node in now.nodes.items() if i not in instance_ids}
-        after = replace(now, version=now.version + 1, nodes=left)
-        self._clusters[snapshot.cluster_id] = after
-        return Committed(after)
+        return self._put(replace(now, nodes=left), line)
 
     def commit(
-        self, snapshot: Snapshot, address: Address, rested_on: tuple[ReportSeen, ...]
+        self,
+        snapshot: Snapshot,
+        address: Address,
+        rested_on: tuple[ReportSeen, ...],
+        line: HistoryEntry | None = None,
+        told: Collection[int] = (),
     ) -> Committed | LostRace:
         """Writes an address if the version and the reports are still those of the snapshot."""
         now = self._clusters.get(snapshot.cluster_id)
         if now is None or not self.may_commit(now, snapshot, rested_on):
+            written = now is not None and now.addresses.get(address.resource) == address
+            return self._lost(snapshot, holds=written, line=line)
+        return self._put_address(now, address, line, told)
+
+    def _lost(
+        self, seen: Snapshot, *, holds: bool, line: HistoryEntry | None
+    ) -> Committed | LostRace:
+        """What a change on a version comes to if its condition does not hold."""
+        now = self._clusters.get(seen.cluster_id)
+        if now is None or not self.is_retried:
             return LostRace()
-        return self._put_address(now, address)
+        its_own = line in now.waiting if line else now.version == seen.version + 1
+        if holds and its_own:
+            return Committed(now)
+        return LostRace(unsure=now.version > seen.version + 1)
 
     @staticmethod
     def may_commit(now: Snapshot, seen: Snapshot, rested_on: tuple[ReportSeen, ...]) -> bool:
@@ -137,12 +173,14 @@ class MemoryStore:
                 return False
         return True
 
-    def settle(self, snapshot: Snapshot, address: Address) -> Committed | LostRace:
+    def settle(
+        self, snapshot: Snapshot, address: Address, told: Collection[int] = ()
+    ) -> Committed | LostRace:
         """Writes where EC2 has the address, if its grant is still the one in force and moving."""
         now = self._clusters.get(snapshot.cluster_id)
         known = now.addresses.get(address.resource) if now else None
         granted = snapshot.addresses[address.resource]
-        if now is None or known is None or not self.may_settle(known, granted):
+        if now is None or known is None:
             return LostRace()
         settled = replace(
             known,
@@ -151,7 +189,10 @@ class MemoryStore:
             association_id=address.association_id or None,
             interface_id=address.interface_id or None,
         )
-        return self._put_address(now, settled)
+        if not self.may_settle(known, granted):
+            its_own = settled == known and known.term == address.term
+            return Committed(now) if self.is_retried and its_own else LostRace()
+        return self._put_address(now, settled, None, told)
 
     @staticmethod
     def may_settle(known: Address, granted: Address) -> bool:
@@ -162,19 +203,27 @@ class MemoryStore:
             and known.changed_at_ms == granted.changed_at_ms
         )
 
-    def pause(self, snapshot: Snapshot, until_ms: int) -> Committed | LostRace:
+    def pause(
+        self, snapshot: Snapshot, until_ms: int, line: HistoryEntry | None = None
+    ) -> Committed | LostRace:
         """Writes until when the cluster is paused, if the version still holds."""
         now = self._clusters.get(snapshot.cluster_id)
         if now is None or now.version != snapshot.version:
-            return LostRace()
-        after = replace(now, version=now.version + 1, paused_until_ms=until_ms)
-        self._clusters[snapshot.cluster_id] = after
-        return Committed(after)
+            paused = now is not None and now.paused_until_ms == until_ms
+            return self._lost(snapshot, holds=paused, line=line)
+        return self._put(replace(now, paused_until_ms=until_ms), line)
 
     def append_history(self, entry: HistoryEntry) -> None:
         """Adds a line; a repeated step keeps its first one."""
-        key = (entry.cluster_id, entry.at_ms, entry.resource, entry.term, entry.kind)
-        self.history.setdefault(key, entry)
+        step = (entry.at_ms, entry.version, entry.resource, entry.term, entry.kind)
+        self.history.setdefault((entry.cluster_id, *step), entry)
+
+    def drop_waiting(self, cluster_id: str, told: Collection[int]) -> None:
+        """Ends the waiting of lines that are in the history."""
+        now = self._clusters.get(cluster_id)
+        if now is not None:
+            left = tuple(line for line in now.waiting if line.version not in told)
+            self._clusters[cluster_id] = replace(now, waiting=left)
 
     def status(self, cluster_id: str) -> ClusterStatus | None:
         """What `eip_contract.state_item.read_status` makes of the cluster's item."""
@@ -182,27 +231,29 @@ class MemoryStore:
         return None if snapshot is None else to_status(snapshot)
 
     def _put_node(self, before: Snapshot, node: Node) -> Snapshot:
-        after = Snapshot(
-            before.cluster_id,
-            before.version,
-            {**before.nodes, node.instance_id: node},
-            before.addresses,
-            before.paused_until_ms,
-            before.table_id,
-        )
+        after = replace(before, nodes={**before.nodes, node.instance_id: node})
         self._clusters[before.cluster_id] = after
         return after
 
-    def _put_address(self, before: Snapshot, address: Address) -> Committed:
-        after = Snapshot(
-            before.cluster_id,
-            before.version + 1,
-            before.nodes,
-            {**before.addresses, address.resource: address},
-            before.paused_until_ms,
-            before.table_id,
+    def _put_address(
+        self,
+        before: Snapshot,
+        address: Address,
+        line: HistoryEntry | None = None,
+        told: Collection[int] = (),
+    ) -> Committed:
+        addresses = {**before.addresses, address.resource: address}
+        return self._put(replace(before, addresses=addresses), line, told)
+
+    def _put(
+        self, changed: Snapshot, line: HistoryEntry | None, told: Collection[int] = ()
+    ) -> Committed:
+        """A change on a version, with the line that tells of it."""
+        left = tuple(waiting for waiting in changed.waiting if waiting.version not in told)
+        after = replace(
+            changed, version=changed.version + 1, waiting=(*left, line) if line else left
         )
-        self._clusters[before.cluster_id] = after
+        self._clusters[changed.cluster_id] = after
         return Committed(after)
 
 

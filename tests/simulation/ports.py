@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eip_arbiter.decision.outcome import ReportSeen
-from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
-from eip_arbiter.ports import Association, Committed, HistoryEntry, LostRace, MoveFailedError
+from eip_arbiter.decision.snapshot import Address, HistoryEntry, Node, Phase, Snapshot
+from eip_arbiter.ports import Association, Committed, LostRace, MoveFailedError, Recorded
 from eip_contract.report import NodeReport
 from greenlet import getcurrent
 
@@ -79,7 +79,14 @@ class Ports(_Steps):
         super().__init__(region)
         self.elastic_ips = ElasticIpPort(region)
 
-    def _dynamodb(self, act: Callable[[], T], *, seconds: float = 0.004) -> T:
+    def _dynamodb(
+        self,
+        act: Callable[[], T],
+        *,
+        done: Callable[[T], None] = lambda _outcome: None,
+        seconds: float = 0.004,
+    ) -> T:
+        """One call; `done` is told of the outcome of the sending that wrote, if one did."""
         region = self._region
         slow = region.rng.uniform(20, 200) if region.weather.strikes("dynamodb_slow") else 1.0
         invocation = self._come(region.rng.uniform(0.5, 2.0) * seconds * slow)
@@ -87,6 +94,15 @@ class Ports(_Steps):
             self.wait(invocation, region.rng.choice((0.05, 4.0)))
             raise ServiceError("DynamoDB")
         outcome = act()
+        done(outcome)
+        if region.weather.strikes("dynamodb_retried"):
+            # The reply is lost, and the client sends it again; others may have written meanwhile.
+            self.wait(invocation, region.rng.choice((0.05, region.rng.uniform(0.05, 1.1))))
+            wrote = isinstance(outcome, Committed | Recorded)
+            with region.store.retried():
+                outcome = act()
+            if not wrote:
+                done(outcome)
         found = getattr(outcome, "snapshot", outcome)
         if isinstance(found, Snapshot):
             invocation.snapshot, invocation.snapshot_at = found, self._loop.now
@@ -98,13 +114,10 @@ class Ports(_Steps):
     def record_report(self, report: NodeReport, received_at_ms: int, late_ms: int = 0) -> Any:
         """Passed on."""
         region = self._region
-
-        def act() -> Any:
-            outcome = region.store.record_report(report, received_at_ms, late_ms)
-            region.watch.recorded(report, received_at_ms, outcome)
-            return outcome
-
-        return self._dynamodb(act)
+        return self._dynamodb(
+            lambda: region.store.record_report(report, received_at_ms, late_ms),
+            done=lambda outcome: region.watch.recorded(report, received_at_ms, outcome),
+        )
 
     def record_instance_state(self, instance_id: str, state: str, at_ms: int) -> Snapshot | None:
         """Passed on."""
@@ -119,48 +132,63 @@ class Ports(_Steps):
         """Passed on."""
         self._dynamodb(lambda: self._region.store.register(cluster_id, node, addresses))
 
-    def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed | LostRace:
+    def forget(
+        self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None
+    ) -> Committed | LostRace:
         """Passed on."""
-        return self._dynamodb(lambda: self._region.store.forget(snapshot, instance_ids))
+        return self._dynamodb(lambda: self._region.store.forget(snapshot, instance_ids, line))
 
     def commit(
-        self, snapshot: Snapshot, address: Address, rested_on: tuple[ReportSeen, ...]
+        self,
+        snapshot: Snapshot,
+        address: Address,
+        rested_on: tuple[ReportSeen, ...],
+        line: HistoryEntry | None = None,
+        told: Collection[int] = (),
     ) -> Committed | LostRace:
         """Passed on."""
         region = self._region
+        before: list[Snapshot | None] = []
 
         def act() -> Committed | LostRace:
-            before = region.store.read(snapshot.cluster_id)
-            outcome = region.store.commit(snapshot, address, rested_on)
-            if isinstance(outcome, Committed) and before is not None:
-                region.watch.committed(before, address)
-            return outcome
+            before.append(region.store.read(snapshot.cluster_id))
+            return region.store.commit(snapshot, address, rested_on, line, told)
 
-        outcome = self._dynamodb(act)
+        def done(outcome: Committed | LostRace) -> None:
+            if isinstance(outcome, Committed) and before[-1] is not None:
+                region.watch.committed(before[-1], address)
+
+        outcome = self._dynamodb(act, done=done)
         moves = isinstance(outcome, Committed) and address.phase is Phase.MOVING
         if moves and region.weather.strikes("move_stall"):
             self._stall(self.invocation())
         return outcome
 
-    def settle(self, snapshot: Snapshot, address: Address) -> Committed | LostRace:
+    def settle(
+        self, snapshot: Snapshot, address: Address, told: Collection[int] = ()
+    ) -> Committed | LostRace:
         """Passed on."""
         region = self._region
 
-        def act() -> Committed | LostRace:
-            outcome = region.store.settle(snapshot, address)
+        def done(outcome: Committed | LostRace) -> None:
             if isinstance(outcome, Committed):
                 region.watch.settled(snapshot, address)
-            return outcome
 
-        return self._dynamodb(act)
+        return self._dynamodb(lambda: region.store.settle(snapshot, address, told), done=done)
 
-    def pause(self, snapshot: Snapshot, until_ms: int) -> Committed | LostRace:
+    def pause(
+        self, snapshot: Snapshot, until_ms: int, line: HistoryEntry | None = None
+    ) -> Committed | LostRace:
         """Passed on."""
-        return self._dynamodb(lambda: self._region.store.pause(snapshot, until_ms))
+        return self._dynamodb(lambda: self._region.store.pause(snapshot, until_ms, line))
 
     def append_history(self, entry: HistoryEntry) -> None:
         """Passed on."""
         self._dynamodb(lambda: self._region.store.append_history(entry))
+
+    def drop_waiting(self, cluster_id: str, told: Collection[int]) -> None:
+        """Passed on."""
+        self._dynamodb(lambda: self._region.store.drop_waiting(cluster_id, told))
 
     def node(self, instance_id: str) -> tuple[str, Node] | None:
         """EC2's facts of an instance."""
@@ -187,7 +215,9 @@ class ElasticIpPort(_Steps):
         asked_at = self._loop.now
         self._come(region.rng.uniform(0.2, 0.9))
         if region.ec2.refused[interface_id] > 0:
-            raise MoveFailedError("InvalidNetworkInterfaceID.NotFound", "it is not there")
+            raise MoveFailedError(
+                "InvalidNetworkInterfaceID.NotFound", "it is not there", refused=True
+            )
 
         def land() -> str:
             lag = region.rng.uniform(0.2, 8.0)
@@ -228,7 +258,7 @@ class ElasticIpPort(_Steps):
         region = self._region
         invocation = self._come(region.rng.uniform(0.1, 0.4))
         if region.weather.strikes("ec2_error"):
-            raise MoveFailedError("RequestLimitExceeded", "throttled")
+            raise MoveFailedError("RequestLimitExceeded", "throttled", refused=True)
         found = region.ec2.locate(allocation_id)
         self._gone(invocation)
         return found
@@ -237,7 +267,7 @@ class ElasticIpPort(_Steps):
         region, weather = self._region, self._region.weather
         if weather.strikes("ec2_error"):
             self.wait(invocation, region.rng.choice((0.3, EC2_CLIENT_SECONDS)))
-            raise MoveFailedError("RequestLimitExceeded", "throttled")
+            raise MoveFailedError("RequestLimitExceeded", "throttled", refused=True)
         if weather.strikes("ec2_late"):
             self._loop.at(region.until_calm(region.rng.uniform(5.0, 120.0)), land)
             self.wait(invocation, EC2_CLIENT_SECONDS)

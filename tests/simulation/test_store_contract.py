@@ -30,6 +30,8 @@ from simulation.both_stores import (
     NOW,
     Subject,
     granted,
+    line,
+    nothing,
     read,
     report,
     seen,
@@ -264,3 +266,131 @@ def test_a_node_that_is_forgotten_leaves_nothing_but_what_others_said(
     late = report(cluster_id, seq=3)
     assert isinstance(subject.store.record_report(late, NOW), Unregistered)
     assert isinstance(subject.store.forget(before, (builders.N2,)), LostRace)
+
+
+def test_a_line_waits_from_its_commit_until_it_was_told(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    moving = subject.store.commit(known, granted(known), (), line(known))
+    assert isinstance(moving, Committed)
+    assert moving.snapshot.waiting == (line(known),)
+    paused = subject.store.pause(moving.snapshot, NOW + 9, line(moving.snapshot, kind="note"))
+    assert isinstance(paused, Committed)
+    both = (line(known), line(moving.snapshot, kind="note"))
+    assert paused.snapshot.waiting == both
+    subject.store.record_report(report(cluster_id, seq=2), NOW)
+    assert read(subject, cluster_id).waiting == both
+    address = replace(granted(known), phase=Phase.SETTLED)
+    settled = subject.store.settle(paused.snapshot, address, [known.version + 1])
+    assert isinstance(settled, Committed)
+    assert settled.snapshot.waiting == both[1:]
+    subject.store.drop_waiting(cluster_id, [line.version for line in both])
+    left = read(subject, cluster_id)
+    assert (left.waiting, left.version) == ((), settled.snapshot.version)
+    again = subject.store.commit(left, granted(left), (), line(left))
+    assert isinstance(again, Committed)
+    assert again.snapshot.waiting == (line(left),)
+    subject.store.drop_waiting(f"{cluster_id}-unknown", [1])
+
+
+def test_a_write_that_lost_leaves_no_line(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    subject.store.pause(known, NOW)
+    for write in writes(subject, known, told=True).values():
+        assert write() == LostRace()
+    assert read(subject, cluster_id).waiting == ()
+
+
+def writes(subject: Subject, known: Snapshot, *, told: bool) -> dict[str, Callable[[], Any]]:
+    """Every change on a version, with a line of history or without."""
+    entry = line(known) if told else None
+    return {
+        "commit": lambda: subject.store.commit(known, granted(known), seen(known), entry),
+        "pause": lambda: subject.store.pause(known, NOW + 60_000, entry),
+        "resume": lambda: subject.store.pause(known, 0, entry),
+        "forget": lambda: subject.store.forget(known, (builders.N2,), entry),
+    }
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["with a line", "without"])
+@pytest.mark.parametrize("name", ["commit", "pause", "resume", "forget"])
+class TestTheClientsOwnRetry:
+    """A write whose reply was lost is sent again by the client, and meets its own success."""
+
+    def test_finds_that_it_was_done(
+        self, subject: Subject, cluster_id: str, known: Snapshot, name: str, told: bool
+    ) -> None:
+        outcome = subject.retried(writes(subject, known, told=told)[name], nothing)
+        assert isinstance(outcome, Committed)
+        assert outcome.snapshot == read(subject, cluster_id)
+        assert outcome.snapshot.version == known.version + 1
+        assert writes(subject, known, told=told)[name]() == LostRace(), "nobody else did it"
+
+    def test_finds_a_report_that_came_meanwhile(
+        self, subject: Subject, cluster_id: str, known: Snapshot, name: str, told: bool
+    ) -> None:
+        newer = report(cluster_id, 1, seq=9)
+        outcome = subject.retried(
+            writes(subject, known, told=told)[name],
+            lambda: subject.store.record_report(newer, NOW),
+        )
+        assert isinstance(outcome, Committed)
+
+    def test_is_not_sure_once_others_wrote(
+        self, subject: Subject, cluster_id: str, known: Snapshot, name: str, told: bool
+    ) -> None:
+        def others() -> None:
+            now = read(subject, cluster_id)
+            address = replace(granted(now), term=7)
+            after = subject.store.commit(now, address, ())
+            assert isinstance(after, Committed)
+            subject.store.pause(after.snapshot, NOW + 77)
+
+        outcome = subject.retried(writes(subject, known, told=told)[name], others)
+        known_by_its_line = told and name == "forget"
+        if known_by_its_line:
+            assert isinstance(outcome, Committed)
+        else:
+            assert outcome == LostRace(unsure=True)
+
+
+def test_what_somebody_else_wrote_is_not_taken_for_a_retrys_own(
+    subject: Subject, known: Snapshot
+) -> None:
+    other = subject.store.pause(known, NOW + 60_000, line(known, sentence="pause: by bob"))
+    assert isinstance(other, Committed)
+    mine = line(known, sentence="pause: by alice")
+    outcome = subject.retried(lambda: subject.store.pause(known, NOW + 60_000, mine), nothing)
+    assert outcome == LostRace()
+
+
+@pytest.mark.usefixtures("known")
+def test_a_report_that_the_client_sends_twice_is_recorded(
+    subject: Subject, cluster_id: str
+) -> None:
+    said = report(cluster_id, seq=2)
+    outcome = subject.retried(lambda: subject.store.record_report(said, NOW + 5, 7), nothing)
+    assert isinstance(outcome, Recorded)
+    assert outcome.snapshot == read(subject, cluster_id)
+    doubled = subject.retried(lambda: subject.store.record_report(said, NOW + 6, 8), nothing)
+    assert doubled == StaleReport(1, 2), "another delivery is another write"
+
+
+def test_a_settlement_that_the_client_sends_twice_is_done(
+    subject: Subject, known: Snapshot
+) -> None:
+    moving = subject.store.commit(known, granted(known), (), line(known))
+    assert isinstance(moving, Committed)
+    settled = replace(
+        granted(known), phase=Phase.SETTLED, association_id="eipassoc-1", changed_at_ms=NOW + 3
+    )
+    told = [known.version + 1]
+    outcome = subject.retried(lambda: subject.store.settle(moving.snapshot, settled, told), nothing)
+    assert isinstance(outcome, Committed)
+    assert outcome.snapshot.addresses["eip"] == settled
+    assert outcome.snapshot.waiting == ()
+    later = replace(settled, changed_at_ms=NOW + 4)
+    assert (
+        subject.retried(lambda: subject.store.settle(moving.snapshot, later), nothing) == LostRace()
+    )

@@ -12,16 +12,14 @@ import builders
 import pytest
 from eip_arbiter.decision.snapshot import (
     GOING_INSTANCE,
+    HistoryEntry,
     Order,
     OrderKind,
     Phase,
     Refusal,
     Snapshot,
 )
-from eip_arbiter.ports import (
-    HistoryEntry,
-    Store,
-)
+from eip_arbiter.ports import Store
 
 from lab.embedded.cloud import EmbeddedAws
 from simulation.both_stores import (
@@ -29,6 +27,8 @@ from simulation.both_stores import (
     Subject,
     in_dynamodb,
     in_memory,
+    line,
+    nothing,
     report,
     seen,
     unheld,
@@ -42,17 +42,20 @@ STEPS = {
     "settle": 2,
     "pause": 1,
     "forget": 1,
+    "tell": 2,
     "read": 1,
     "history": 1,
 }
 """How often each is taken, so that most of them find what they are about."""
+RETRIED = ("record", "commit", "settle", "pause", "forget")
+"""Steps of one conditional write, which the client may have to send twice."""
 
 
 class Twins:
     """Both stores through the same random steps; whatever they answer must be the same."""
 
     def __init__(self, one: Subject, other: Subject, seed: int) -> None:
-        self.stores = one.store, other.store
+        self.subjects = one, other
         self.cluster_id, self.rng = f"twins-{seed}", random.Random(seed)
         # An instance points to one cluster, and all tests share a table: each seed has its own.
         self._first = 16 * (seed + 64)
@@ -64,12 +67,21 @@ class Twins:
         self.at_ms += rng.randint(0, 3)
         number = rng.randint(1, 3)
         (name,) = rng.choices(list(STEPS), list(STEPS.values()))
-        answers = [getattr(self, name)(store, number, rng.getstate()) for store in self.stores]
+        retried = name in RETRIED and rng.random() < 0.2
+        answers = [self._answer(subject, name, number, retried) for subject in self.subjects]
         rng.random()
         assert answers[0] == answers[1], name
         snapshot = getattr(answers[0], "snapshot", answers[0])
         if isinstance(snapshot, Snapshot):
             self.old.append(snapshot)
+
+    def _answer(self, subject: Subject, name: str, number: int, retried: bool) -> Any:
+        state = self.rng.getstate()
+
+        def act() -> Any:
+            return getattr(self, name)(subject.store, number, state)
+
+        return subject.retried(act, nothing) if retried and self.old else act()
 
     def _again(self, state: Any) -> random.Random:
         rng = random.Random()
@@ -138,7 +150,18 @@ class Twins:
             order=rng.choice((None, *self._orders())),
             ended_orders=rng.choice(((), ("0123456789abcdef", "0123456789"))),
         )
-        return store.commit(snapshot, address, rng.choice(((), seen(snapshot))))
+        rested_on = rng.choice(((), seen(snapshot)))
+        return store.commit(
+            snapshot, address, rested_on, self._line(snapshot, rng), self._told(rng)
+        )
+
+    def _line(self, snapshot: Snapshot, rng: random.Random) -> HistoryEntry | None:
+        return line(snapshot, at_ms=self.at_ms) if rng.random() < 0.7 else None
+
+    def _told(self, rng: random.Random) -> list[int]:
+        """Lines that wait, of which some wait no longer."""
+        waiting = self.old[-1].waiting if self.old else ()
+        return [entry.version for entry in waiting if rng.random() < 0.5]
 
     def _orders(self) -> list[Order]:
         target = self._instance(2)
@@ -164,22 +187,35 @@ class Twins:
                 interface_id=association and f"eni-{number}",
                 changed_at_ms=self.at_ms,
             ),
+            self._told(rng),
         )
 
     def pause(self, store: Store, number: int, state: Any) -> Any:
-        snapshot = self._old(self._again(state))
-        return None if snapshot is None else store.pause(snapshot, self.at_ms * (number % 2))
+        rng = self._again(state)
+        snapshot = self._old(rng)
+        if snapshot is None:
+            return None
+        return store.pause(snapshot, self.at_ms * (number % 2), self._line(snapshot, rng))
 
     def forget(self, store: Store, number: int, state: Any) -> Any:
-        snapshot = self._old(self._again(state))
-        return snapshot and store.forget(snapshot, (self._instance(number),))
+        rng = self._again(state)
+        snapshot = self._old(rng)
+        return snapshot and store.forget(
+            snapshot, (self._instance(number),), self._line(snapshot, rng)
+        )
+
+    def tell(self, store: Store, number: int, state: Any) -> Any:  # noqa: ARG002
+        told = self._told(self._again(state))
+        if told:
+            store.drop_waiting(self.cluster_id, told)
+        return store.read(self.cluster_id)
 
     def read(self, store: Store, number: int, state: Any) -> Any:  # noqa: ARG002
         return store.read(self.cluster_id)
 
     def history(self, store: Store, number: int, state: Any) -> Any:  # noqa: ARG002
         store.append_history(
-            HistoryEntry(self.cluster_id, "eip", number, NOW, "grant", "a sentence", "{}")
+            HistoryEntry(self.cluster_id, 1, "eip", number, NOW, "grant", "a sentence", "{}")
         )
         return store.read(self.cluster_id)
 

@@ -19,6 +19,7 @@ CLIMATE_LIMITS = {
     "invocation_stall": 0.005,
     "dynamodb_error": 0.02,
     "dynamodb_lost_reply": 0.01,
+    "dynamodb_retried": 0.02,
     "dynamodb_slow": 0.40,
     "ec2_error": 0.05,
     "ec2_lost_reply": 0.05,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from core.harness import Cluster
-from core.observed import dead_letters, rules
+from core.observed import dead_letters, refused, rules
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.faults import Mode
@@ -52,8 +52,8 @@ def test_a_node_that_could_not_be_looked_up_is_registered_by_its_next_report(
 def test_an_operator_is_told_that_the_table_is_away(aws: EmbeddedAws, cluster: Cluster) -> None:
     cluster.settle_on_n1()
     fault = aws.faults.set("throttle", principal="Operate", service="dynamodb")
-    failed = aws.invoke("Operate", {"verb": "failover", "cluster": cluster.id, "target": "n2"})
-    assert failed.error is not None
-    assert "ThrottlingException" in failed.error["errorMessage"]
+    reason = refused(cluster.operate("failover", target="n2"))
+    assert "nothing was done, the state cannot be read" in reason
+    assert "ThrottlingException" in reason
     fault.clear()
     assert (cluster.world.holder(), cluster.address.order) == ("n1", None)

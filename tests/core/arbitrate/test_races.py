@@ -175,15 +175,25 @@ def test_nodes_that_register_at_once_are_all_registered(
 
 
 class Meanwhile:
-    """Elastic IPs at which something else happens right after an association."""
+    """Elastic IPs at which something else happens during the first association.
 
-    def __init__(self, local: Local, happens: Callable[[], object]) -> None:
-        self._local, self._happens = local, happens
+    It happens right after EC2 has done it, or, with `slow`, before EC2 does it.
+    """
+
+    def __init__(self, local: Local, happens: Callable[[], object], *, slow: bool = False) -> None:
+        self._local, self._happens, self._slow = local, [happens], slow
 
     def associate(self, *arguments: str) -> str:
+        happens = self._happens.pop() if self._happens else lambda: None
+        if self._slow:
+            happens()
         association_id = self._local.arbiter.elastic_ips.associate(*arguments)
-        self._happens()
+        if not self._slow:
+            happens()
         return association_id
+
+    def locate(self, allocation_id: str) -> Any:
+        return self._local.arbiter.elastic_ips.locate(allocation_id)
 
 
 class TestAnOrderBetweenGrantAndSettlement:
@@ -220,3 +230,49 @@ class TestAnOrderBetweenGrantAndSettlement:
         assert (address.phase, address.term) == (Phase.SETTLED, 3)
         assert address.association_id == cluster.moves()[-1].association_id
         assert address.order is not None
+
+
+class TestACallThatEndsAfterANewerGrantIsSettled:
+    def overtaken(self, local: Local, cluster: Cluster, *, then: Callable[[], object]) -> None:
+        """A failover of dead n1 to n2 with a slow call, during which it is ordered back to n1."""
+        order = {"verb": "failover", "cluster": cluster.id, "target": "n1", "force": True}
+        local.settle_on_n1(cluster)
+        claim = local.n1_dies(cluster)
+
+        def meanwhile() -> None:
+            assert local.operate(order)["outcome"] == "moved"
+            then()
+
+        slow = Meanwhile(local, meanwhile, slow=True)
+        arbiter = replace(local.arbiter, elastic_ips=slow)  # type: ignore[arg-type]
+        arbiter.on_report(claim, local.now_ms)
+
+    def test_is_put_right_by_whoever_made_it(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local
+    ) -> None:
+        since = aws.journal.now()
+        self.overtaken(local, cluster, then=local.forget)
+        address = cluster.address
+        assert (cluster.holder, cluster.world.holder()) == ("n1", "n1")
+        assert (address.phase, address.term) == (Phase.SETTLED, 3)
+        assert address.association_id == cluster.moves()[-1].association_id
+        to = [m.to_instance for m in cluster.moves(since) if m.from_interface != m.to_interface]
+        assert to[-2:] == [cluster.instance("n2"), cluster.instance("n1")]
+        line = cluster.history("note")[-1]["sentence"]["S"]
+        assert line.endswith("but a call of term 2 ended late and took it away; it is put back")
+        assert cluster.granted_terms() == [1, 2, 3]
+        assert cluster.snapshot.waiting == ()
+
+    def test_is_left_to_the_holders_report_if_ec2_does_not_tell_where_it_is(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local
+    ) -> None:
+        def nothing_is_told() -> None:
+            aws.faults.set("lost_reply", principal="local", operation="DescribeAddresses")
+
+        self.overtaken(local, cluster, then=nothing_is_told)
+        assert "was not looked for" in str(local.told)
+        assert (cluster.holder, cluster.world.holder()) == ("n1", "n2")
+        aws.faults.clear()
+        local.hear(cluster.runs("n1", public_ips=()), after_seconds=20)  # ends the order
+        local.hear(cluster.runs("n1", public_ips=()))
+        assert cluster.world.holder() == "n1", "else the holder's own report does it"

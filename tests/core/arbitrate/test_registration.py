@@ -99,7 +99,7 @@ def test_an_exchange_that_loses_its_race_comes_with_the_next_start(
         def __getattr__(self, name: str) -> Any:
             return getattr(store, name)
 
-        def commit(self, snapshot: Snapshot, address: Address, rested_on: Any) -> Any:
+        def commit(self, snapshot: Snapshot, address: Address, rested_on: Any, *_more: Any) -> Any:
             assert isinstance(store.pause(snapshot, 0), Committed)
             return store.commit(snapshot, address, rested_on)
 

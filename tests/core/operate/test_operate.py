@@ -23,7 +23,7 @@ from lab.embedded.cloud import EmbeddedAws
 ROOT = Path(__file__).parents[3]
 
 SAMPLES = sorted((ROOT / "events" / "invoke").glob("*.json"))
-VERBS = "acknowledge, doctor, failover, history, pause, plan, resume, status, switchover"
+VERBS = "acknowledge, doctor, failover, forget, history, pause, plan, resume, status, switchover"
 
 
 class ReadsOld:

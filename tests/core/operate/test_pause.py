@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from core.harness import Cluster
 from core.local import Local
 from core.observed import lines, rules
+from eip_arbiter.operate.inspecting import moment
+from eip_arbiter.operate.requests import RefusedError
 
 
 def test_nothing_moves_while_paused_and_resume_decides_at_once(cluster: Cluster) -> None:
@@ -36,6 +39,28 @@ def test_a_pause_ends_by_itself(cluster: Cluster, local: Local) -> None:
     assert cluster.world.holder() == "n1"
     local.hear(cluster.claims("n2", lost=()), after_seconds=2)
     assert cluster.world.holder() == "n2"
+
+
+def test_a_pause_is_never_shortened_without_a_word(cluster: Cluster, local: Local) -> None:
+    local.settle_on_n1(cluster)
+    pause = {"verb": "pause", "cluster": cluster.id}
+    long = local.operate({**pause, "minutes": 120})
+    before = cluster.table()
+    local.wait(60)
+    with pytest.raises(RefusedError) as refused:
+        local.operate({**pause, "minutes": 1})
+    assert str(refused.value) == (
+        f"{cluster.id} is paused until {moment(long['until_ms'])} already, which is longer; "
+        "`resume` ends it"
+    )
+    assert cluster.table() == before
+    longer = local.operate({**pause, "minutes": 180})
+    assert longer["sentence"].endswith(f"; it was paused until {moment(long['until_ms'])} before")
+    assert cluster.snapshot.paused_until_ms == longer["until_ms"]
+    local.operate({"verb": "resume", "cluster": cluster.id})
+    assert "before" not in local.operate({**pause, "minutes": 1})["sentence"]
+    local.wait(61)
+    assert "before" not in local.operate({**pause, "minutes": 1})["sentence"], "it has ended"
 
 
 def test_acknowledge_takes_the_flap_brake_off(cluster: Cluster, local: Local) -> None:

@@ -14,7 +14,7 @@ from eip_arbiter.operate.requests import RefusedError
 
 from lab.embedded.cloud import EmbeddedAws
 
-VERBS = "acknowledge, doctor, failover, history, pause, plan, resume, status, switchover"
+VERBS = "acknowledge, doctor, failover, forget, history, pause, plan, resume, status, switchover"
 NAME = "at most 64 letters, digits, dots, dashes and underscores"
 A_TIME = "it is a time like 2026-11-22T23:00:00Z"
 
@@ -40,6 +40,7 @@ def test_a_mistyped_dry_run_moves_nothing(aws: EmbeddedAws, cluster: Cluster) ->
         ("resume", {}, "by, cluster, reason"),
         ("pause", {"minutes": 1}, "by, cluster, minutes, reason, until"),
         ("acknowledge", {}, "by, cluster, reason, resource"),
+        ("forget", {"node": "n2"}, "by, cluster, node, reason"),
         (
             "switchover",
             {"holder": "n1", "target": "n2"},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from core.harness import Cluster
-from eip_arbiter.arbitrate.arbitration import EVERY_RESOURCE
+from eip_arbiter.arbitrate.narrating import EVERY_RESOURCE
 
 AUTHOR = {"by": "alice", "reason": "kernel update"}
 

@@ -2,7 +2,8 @@
 
 An outcome that is no failure of the program (a stale report, a lost race) is a type, not an
 exception. `MoveFailedError` is caught in `arbitrate`, since a failed move has to be told and left
-for the next report.
+for the next report. `StoreUnansweredError` is caught where an operator or the history is concerned;
+of a report it fails the invocation, which Lambda tries again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 from eip_contract.report import NodeReport
 
 from eip_arbiter.decision.outcome import ReportSeen
-from eip_arbiter.decision.snapshot import Address, Node, Snapshot
+from eip_arbiter.decision.snapshot import Address, HistoryEntry, Node, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +49,24 @@ class Committed:
 class LostRace:
     """Somebody else changed what the change rested on; nothing was written.
 
-    Not an error: whoever won has the newer snapshot and decides on it.
+    Not an error: whoever won has the newer snapshot and decides on it. `unsure`: the client had to
+    send the write again, and others wrote since, so its first sending may have been done after all.
     """
 
+    unsure: bool = False
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """One line of a cluster's history; written again under the same key, it stays one line."""
 
-    cluster_id: str
-    resource: str
-    term: int
-    at_ms: int
-    kind: str
-    sentence: str
-    evidence: str
+class StoreUnansweredError(Exception):
+    """The table refused a call or did not answer it; a write may or may not have been done."""
 
 
 class Store(Protocol):
-    """The state of clusters. Every write is conditional; every read is of one whole item."""
+    """The state of clusters. Every write is conditional; every read is of one whole item.
+
+    A `line` is written in the same step as the change that it tells of, and waits in the state
+    until it is in the history: it can be neither lost nor told of what was not done. `told` are the
+    versions of waiting lines that are there by now. Each method raises `StoreUnansweredError`.
+    """
 
     def record_report(
         self, report: NodeReport, received_at_ms: int, late_ms: int = 0
@@ -86,7 +86,9 @@ class Store(Protocol):
         """Adds or refreshes a node; adds the addresses that are not known yet."""
         ...
 
-    def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed | LostRace:
+    def forget(
+        self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None
+    ) -> Committed | LostRace:
         """Drops nodes with all that is known of them, if the version still holds."""
         ...
 
@@ -95,20 +97,30 @@ class Store(Protocol):
         snapshot: Snapshot,
         address: Address,
         rested_on: tuple[ReportSeen, ...],
+        line: HistoryEntry | None = None,
+        told: Collection[int] = (),
     ) -> Committed | LostRace:
         """Writes an address if the version and the reports are still those of the snapshot."""
         ...
 
-    def settle(self, snapshot: Snapshot, address: Address) -> Committed | LostRace:
+    def settle(
+        self, snapshot: Snapshot, address: Address, told: Collection[int] = ()
+    ) -> Committed | LostRace:
         """Writes where EC2 has the address, if its term is still the one in force and moving."""
         ...
 
-    def pause(self, snapshot: Snapshot, until_ms: int) -> Committed | LostRace:
+    def pause(
+        self, snapshot: Snapshot, until_ms: int, line: HistoryEntry | None = None
+    ) -> Committed | LostRace:
         """Writes until when the cluster is paused, 0 to resume, if the version still holds."""
         ...
 
     def append_history(self, entry: HistoryEntry) -> None:
-        """Adds a line to the history."""
+        """Adds a line to the history; the first writing of a line stays."""
+        ...
+
+    def drop_waiting(self, cluster_id: str, told: Collection[int]) -> None:
+        """Ends the waiting of lines that are in the history."""
         ...
 
 
@@ -122,11 +134,15 @@ class Association:
 
 
 class MoveFailedError(Exception):
-    """EC2 refused or did not answer in time; `code` is EC2's, or the client's own error class."""
+    """EC2 refused or did not answer in time; `code` is EC2's, or the client's own error class.
 
-    def __init__(self, code: str, message: str) -> None:
+    `refused`: EC2 said no, so that nothing is under way there any more.
+    """
+
+    def __init__(self, code: str, message: str, *, refused: bool = False) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+        self.refused = refused
 
 
 class Inventory(Protocol):
@@ -143,7 +159,10 @@ class Inventory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HistoryLine:
-    """One line of a cluster's history; `kind` is grant, release or note."""
+    """One line of a cluster's history; `kind` is grant, release or note.
+
+    `version` is the state's after the step; 0 of a line that was written before lines had it.
+    """
 
     at_ms: int
     resource: str
@@ -151,6 +170,7 @@ class HistoryLine:
     kind: str
     rule: str
     sentence: str
+    version: int = 0
 
 
 class History(Protocol):

@@ -2,7 +2,8 @@
 
 Whoever calls this has a snapshot that it just wrote to or read. Each address is decided once per
 call; a lost race ends it there, since the winner decides on the newer state. Nothing is caught here
-but a failed move, which stays `moving` in the state until a later report resumes it.
+but a failed move, which stays `moving` in the state until a later report resumes it, and a table
+that does not take the history's lines, which wait in the state until it does.
 """
 
 from __future__ import annotations
@@ -14,28 +15,28 @@ from eip_contract.report import NodeReport, ReportRejected
 
 from eip_arbiter.arbitrate import announcing, narrating
 from eip_arbiter.arbitrate.announcing import Announcer, Silent
-from eip_arbiter.arbitrate.moving import ElasticIps, Mover
+from eip_arbiter.arbitrate.moving import ElasticIps
+from eip_arbiter.arbitrate.outbox import Outbox
 from eip_arbiter.arbitrate.registering import register
+from eip_arbiter.arbitrate.settling import Settler
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Address, Node, Order, Snapshot
-from eip_arbiter.decision.transition import apply, ordered, settle
+from eip_arbiter.decision.transition import apply, ordered
 from eip_arbiter.ports import (
     Committed,
-    HistoryEntry,
     Inventory,
-    MoveFailedError,
+    LostRace,
     Recorded,
     StaleReport,
     Store,
+    StoreUnansweredError,
     Telemetry,
     Unregistered,
 )
 
 REFUSED_MS, MANY_REFUSED = 5_000, 1_000
-EVERY_RESOURCE = "*"
-"""The resource of a line of history that is about the whole cluster; no resource has this name."""
 
 
 @dataclass(frozen=True)
@@ -118,25 +119,35 @@ class Arbiter:
             self.on_snapshot(snapshot)
 
     def on_order(
-        self, snapshot: Snapshot, resource: str, order: Order, line: str
-    ) -> Snapshot | None:
-        """Accepts an operator's order and carries it out; None if the state changed meanwhile.
+        self, snapshot: Snapshot, resource: str, order: Order, sentence: str
+    ) -> Committed | LostRace:
+        """Accepts an operator's order and carries it out; `sentence` is its line of history.
 
-        The history's line comes before the move: whatever becomes of it, who ordered it is there.
+        Raises:
+            StoreUnansweredError: it may or may not have been accepted.
         """
         address = ordered(snapshot.addresses[resource], order)
-        outcome = self.store.commit(snapshot, address, ())
-        if not isinstance(outcome, Committed):
-            return None
-        self.tell_history(
-            outcome.snapshot, address, kind="note", at_ms=order.issued_at_ms, sentence=line
+        line = narrating.line(
+            snapshot, address, kind="note", at_ms=order.issued_at_ms, sentence=sentence
         )
-        return self.on_snapshot(outcome.snapshot)
+        outcome = self.store.commit(snapshot, address, (), line)
+        if isinstance(outcome, Committed):
+            return Committed(self.follow(outcome.snapshot))
+        return outcome
+
+    def follow(self, snapshot: Snapshot) -> Snapshot:
+        """Decides after an operator's write, which stands whatever becomes of what follows it."""
+        try:
+            snapshot = self.on_snapshot(snapshot)
+        except StoreUnansweredError as error:
+            self.telemetry.failed(f"left to the next report: {error}", cluster=snapshot.cluster_id)
+        return self.outbox.tell(snapshot, snapshot.waiting)
 
     def on_snapshot(self, snapshot: Snapshot) -> Snapshot:
         """Decides every address of the cluster; returns the newest snapshot it has.
 
-        What is to be announced is sent at the end, when no address waits for it any more.
+        What is to be announced is sent at the end, when no address waits for it any more. Lines
+        that whoever committed them did not live to tell are told here.
         """
         try:
             for resource in snapshot.addresses:
@@ -144,7 +155,27 @@ class Arbiter:
                 snapshot = self._carry_out(snapshot, resource, decision)
         finally:
             self.announcer.send()
-        return snapshot
+        left_ms = self.clock() - self.policy.function_timeout_ms
+        return self.outbox.tell(
+            snapshot, [line for line in snapshot.waiting if line.at_ms < left_ms]
+        )
+
+    @property
+    def outbox(self) -> Outbox:
+        """Tells the lines of history that wait in the state."""
+        return Outbox(self.store, self.telemetry)
+
+    @property
+    def _settler(self) -> Settler:
+        return Settler(
+            store=self.store,
+            elastic_ips=self.elastic_ips,
+            telemetry=self.telemetry,
+            announcer=self.announcer,
+            outbox=self.outbox,
+            policy=self.policy,
+            clock=self.clock,
+        )
 
     def _carry_out(self, snapshot: Snapshot, resource: str, decision: Decision) -> Snapshot:
         address = snapshot.addresses[resource]
@@ -165,7 +196,12 @@ class Arbiter:
     def _commit(self, snapshot: Snapshot, address: Address, change: Change) -> Snapshot:
         now = self.clock()
         after = apply(address, change, self.policy, now)
-        outcome = self.store.commit(snapshot, after, change.rested_on)
+        line = None
+        if not isinstance(change, Resume):  # The line of the grant says it all.
+            kind = "note" if isinstance(change, Note) else "grant" if after.holder else "release"
+            sentence = f"{change.rule}: {change.sentence}"
+            line = narrating.line(snapshot, after, kind=kind, at_ms=now, sentence=sentence)
+        outcome = self.store.commit(snapshot, after, change.rested_on, line)
         facts = narrating.fields(snapshot, after)
         if not isinstance(outcome, Committed):
             self.telemetry.kept(
@@ -176,7 +212,9 @@ class Arbiter:
         if not isinstance(change, Note):
             # A resumed move may have got as far as EC2 before.
             look = isinstance(change, Resume)
-            return self._move(outcome.snapshot, address.resource, change.sentence, look=look)
+            return self._settler.settle(
+                outcome.snapshot, address.resource, change.sentence, look=look
+            )
         if change.refusal and change.refusal != address.refusal:
             self.telemetry.count("SplitBrain", snapshot.cluster_id)
             self.announcer.announce(
@@ -184,85 +222,4 @@ class Arbiter:
                     outcome.snapshot, after, change.rule, change.sentence, self.clock()
                 )
             )
-        self.tell_history(
-            outcome.snapshot,
-            after,
-            kind="note",
-            at_ms=now,
-            sentence=f"{change.rule}: {change.sentence}",
-        )
-        return outcome.snapshot
-
-    def _move(self, snapshot: Snapshot, resource: str, sentence: str, *, look: bool) -> Snapshot:
-        """Makes EC2 agree with the grant in force, then writes that it does."""
-        address = snapshot.addresses[resource]
-        facts = narrating.fields(snapshot, address)
-        started_ms = self.clock()
-        try:
-            mover = Mover(self.elastic_ips, self.policy, self.clock)
-            placed = mover.place(snapshot, address, look=look)
-        except MoveFailedError as error:
-            failure = (
-                f"{address.public_ip} ({resource}) was not moved under term {address.term}: "
-                f"{error}; it stays moving and is resumed by R031"
-            )
-            self.telemetry.count("MoveFailed", snapshot.cluster_id)
-            self.telemetry.failed(failure, **facts)
-            self.announcer.announce(
-                announcing.move_failed(snapshot, address, error.code, failure, self.clock())
-            )
-            if not look:
-                # Now, while it is known why it was granted: a resumed move keeps this line.
-                self._tell_move(snapshot, address, f"{sentence} (not done at once: {error.code})")
-            return snapshot
-        # Before the settlement: if this invocation dies in between, the resumed move writes it.
-        self._tell_move(snapshot, address, sentence)
-        settled = settle(
-            address,
-            placed.association_id if placed else None,
-            placed.interface_id if placed else None,
-            self.clock(),
-        )
-        outcome = self.store.settle(snapshot, settled)
-        if not isinstance(outcome, Committed):
-            self.telemetry.kept(
-                address.rule, f"term {address.term} was overtaken while it moved", **facts
-            )
-            return snapshot
-        self.telemetry.count("Moves", snapshot.cluster_id)
-        self.telemetry.count("MoveTime", snapshot.cluster_id, self.clock() - started_ms)
-        self.telemetry.decided(
-            address.rule,
-            f"settled: {narrating.where(snapshot, settled)}",
-            **narrating.fields(snapshot, settled),
-        )
-        self.announcer.announce(
-            announcing.address_moved(outcome.snapshot, address, address.interface_id, sentence)
-        )
-        return outcome.snapshot
-
-    def _tell_move(self, snapshot: Snapshot, address: Address, sentence: str) -> None:
-        """The history's one line of the grant or release in force; its first writing stays."""
-        self.tell_history(
-            snapshot,
-            address,
-            kind="grant" if address.holder else "release",
-            at_ms=address.changed_at_ms,
-            sentence=f"{address.rule}: {sentence}",
-        )
-
-    def tell_history(
-        self, snapshot: Snapshot, address: Address | None, *, kind: str, at_ms: int, sentence: str
-    ) -> None:
-        """Adds a line with the reports that were known; one about no address is about them all."""
-        self.store.append_history(
-            HistoryEntry(
-                cluster_id=snapshot.cluster_id,
-                resource=address.resource if address else EVERY_RESOURCE,
-                term=address.term if address else 0,
-                at_ms=at_ms,
-                kind=kind,
-                sentence=sentence,
-                evidence=narrating.evidence(snapshot),
-            )
-        )
+        return self.outbox.tell(outcome.snapshot, outcome.snapshot.waiting)

@@ -33,7 +33,10 @@ class DynamoDbHistory:
         )
         lines = []
         for item in answer["Items"]:
-            _, at_ms, resource, term, kind = item["sk"]["S"].split("#")
+            # A line of before has no version in its key.
+            _, at_ms, *version, resource, term, kind = item["sk"]["S"].split("#")
             rule, _, sentence = item["sentence"]["S"].partition(": ")
-            lines.append(HistoryLine(int(at_ms), resource, int(term), kind, rule, sentence))
+            numbered = int(version[0]) if version else 0
+            line = HistoryLine(int(at_ms), resource, int(term), kind, rule, sentence, numbered)
+            lines.append(line)
         return tuple(lines)

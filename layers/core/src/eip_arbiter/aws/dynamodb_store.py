@@ -7,19 +7,19 @@ Keys: `cluster#<id>`/`state` is the item, `cluster#<id>`/`history#...` its histo
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Collection
+from typing import Any
 
-from botocore.exceptions import ClientError
 from eip_contract import state_item as key
 from eip_contract.report import NodeReport
 
 from eip_arbiter.aws import state_item as shape
+from eip_arbiter.aws.state_table import Item, Refused, StateTable, Written
 from eip_arbiter.decision.outcome import ReportSeen
 from eip_arbiter.decision.snapshot import (
     Address,
     Ec2Evidence,
+    HistoryEntry,
     LastReport,
     Node,
     Snapshot,
@@ -27,15 +27,11 @@ from eip_arbiter.decision.snapshot import (
 )
 from eip_arbiter.ports import (
     Committed,
-    HistoryEntry,
     LostRace,
     Recorded,
     StaleReport,
     Unregistered,
 )
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 HISTORY_DAYS = 90
 MEMBER_SORT_KEY = "member"
@@ -48,16 +44,8 @@ _NEWER_REPORT = (
 )
 
 
-class DynamoDbStore:
-    """Implements `ports.Store`.
-
-    A throttled or unreachable table raises botocore's own errors: the invocation fails, Lambda
-    retries it while the event is young, and nothing was changed.
-    """
-
-    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._client = client
-        self._table = table_name
+class DynamoDbStore(StateTable):
+    """Implements `ports.Store`."""
 
     def record_report(
         self, report: NodeReport, received_at_ms: int, late_ms: int = 0
@@ -75,8 +63,10 @@ class DynamoDbStore:
             f"{_KNOWN_NODE} AND {_NEWER_REPORT}",
             {"#i": report.instance_id, "#inc": key.INCARNATION, "#seq": key.SEQ},
             values,
+            # With the time of receipt: another delivery of the same report is another write.
+            is_done=lambda item: item.get(key.REPORTS, {}).get(report.instance_id) == record,
         )
-        if isinstance(item, _Written):
+        if isinstance(item, Written):
             return Recorded(shape.to_snapshot(report.cluster_id, item.item))
         known = item.item.get(key.REPORTS, {}).get(report.instance_id)
         if report.instance_id not in item.item.get(key.MEMBERS, {}) or known is None:
@@ -116,7 +106,7 @@ class DynamoDbStore:
             "sk": MEMBER_SORT_KEY,
             "c": cluster_id,
         }
-        self._client.put_item(TableName=self._table, Item=_attributes(pointer))
+        self._put(pointer)
         empty = {
             "pk": key.cluster_partition_key(cluster_id),
             "sk": key.STATE_SORT_KEY,
@@ -136,50 +126,47 @@ class DynamoDbStore:
             sets.append(f"{path} = if_not_exists({path}, :a{index})")
         self._update(cluster_id, f"SET {', '.join(sets)}", "attribute_exists(pk)", names, values)
 
-    def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed | LostRace:
+    def forget(
+        self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None
+    ) -> Committed | LostRace:
         """One UpdateItem, conditional on the version."""
+        change = _Change(snapshot, line)
         names = {f"#i{index}": instance for index, instance in enumerate(instance_ids)}
         parts = (key.MEMBERS, key.REPORTS, shape.ALARMS, shape.EVIDENCE)
         gone = ", ".join(f"{part}.{name}" for name in names for part in parts)
-        return self._committed(
-            snapshot.cluster_id,
-            self._update(
-                snapshot.cluster_id,
-                f"SET #v = :next REMOVE {gone}",
-                "#v = :v",
-                {"#v": key.VERSION, **names},
-                {":v": snapshot.version, ":next": snapshot.version + 1},
-            ),
+        change.names |= names
+        return self._changed(
+            change,
+            f"SET {change.sets} REMOVE {gone}",
+            lambda item: not set(instance_ids) & item[key.MEMBERS].keys(),
         )
 
     def commit(
-        self, snapshot: Snapshot, address: Address, rested_on: tuple[ReportSeen, ...]
+        self,
+        snapshot: Snapshot,
+        address: Address,
+        rested_on: tuple[ReportSeen, ...],
+        line: HistoryEntry | None = None,
+        told: Collection[int] = (),
     ) -> Committed | LostRace:
         """One UpdateItem, conditional on the version and on every report that counted."""
-        names = {"#v": key.VERSION, "#r": address.resource}
-        values: dict[str, Any] = {
-            ":v": snapshot.version,
-            ":next": snapshot.version + 1,
-            ":a": shape.from_address(address),
-        }
-        clauses = ["#v = :v"]
+        change, record = _Change(snapshot, line), shape.from_address(address)
+        change.names["#r"], change.values[":a"] = address.resource, record
         for index, seen in enumerate(rested_on):
-            names |= {f"#i{index}": seen.instance_id, "#inc": key.INCARNATION, "#seq": key.SEQ}
-            values |= {f":inc{index}": seen.incarnation, f":seq{index}": seen.seq}
-            clauses.append(f"{key.REPORTS}.#i{index}.#inc = :inc{index}")
-            clauses.append(f"{key.REPORTS}.#i{index}.#seq = :seq{index}")
-        return self._committed(
-            snapshot.cluster_id,
-            self._update(
-                snapshot.cluster_id,
-                f"SET {key.ADDRESSES}.#r = :a, #v = :next",
-                " AND ".join(clauses),
-                names,
-                values,
-            ),
+            change.names |= {f"#i{index}": seen.instance_id, "#inc": key.INCARNATION}
+            change.names["#seq"] = key.SEQ
+            change.values |= {f":inc{index}": seen.incarnation, f":seq{index}": seen.seq}
+            change.clauses.append(f"{key.REPORTS}.#i{index}.#inc = :inc{index}")
+            change.clauses.append(f"{key.REPORTS}.#i{index}.#seq = :seq{index}")
+        return self._changed(
+            change,
+            f"SET {key.ADDRESSES}.#r = :a, {change.sets}{_removed(told, change.names)}",
+            lambda item: item[key.ADDRESSES].get(address.resource) == record,
         )
 
-    def settle(self, snapshot: Snapshot, address: Address) -> Committed | LostRace:
+    def settle(
+        self, snapshot: Snapshot, address: Address, told: Collection[int] = ()
+    ) -> Committed | LostRace:
         """One UpdateItem of the fields that a move changes: an order that came meanwhile stays."""
         path = f"{key.ADDRESSES}.#r"
         # "as" is a reserved word of expressions, so the fields go by names.
@@ -195,36 +182,46 @@ class DynamoDbStore:
             ":as": address.association_id or "",
             ":e": address.interface_id or "",
         }
-        return self._committed(
+        written = {
+            key.TERM: address.term,
+            key.PHASE: address.phase.value,
+            "ch": address.changed_at_ms,
+            "as": address.association_id or "",
+            "e": address.interface_id or "",
+        }
+        outcome = self._update(
             snapshot.cluster_id,
-            self._update(
-                snapshot.cluster_id,
-                f"SET {path}.#p = :settled, {path}.ch = :now, {path}.#as = :as, {path}.#e = :e,"
-                " #v = #v + :one",
-                f"{path}.#t = :term AND {path}.#p = :moving AND {path}.ch = :granted",
-                names,
-                values,
+            f"SET {path}.#p = :settled, {path}.ch = :now, {path}.#as = :as, {path}.#e = :e,"
+            f" #v = #v + :one{_removed(told, names)}",
+            f"{path}.#t = :term AND {path}.#p = :moving AND {path}.ch = :granted",
+            names,
+            values,
+            is_done=lambda item: (
+                written.items() <= item[key.ADDRESSES].get(address.resource, {}).items()
             ),
         )
+        if isinstance(outcome, Refused):
+            return LostRace()
+        return Committed(shape.to_snapshot(snapshot.cluster_id, outcome.item))
 
-    def pause(self, snapshot: Snapshot, until_ms: int) -> Committed | LostRace:
+    def pause(
+        self, snapshot: Snapshot, until_ms: int, line: HistoryEntry | None = None
+    ) -> Committed | LostRace:
         """One UpdateItem, conditional on the version."""
-        return self._committed(
-            snapshot.cluster_id,
-            self._update(
-                snapshot.cluster_id,
-                f"SET {key.PAUSED_UNTIL} = :until, #v = :next",
-                "#v = :v",
-                {"#v": key.VERSION},
-                {":until": until_ms, ":v": snapshot.version, ":next": snapshot.version + 1},
-            ),
+        change = _Change(snapshot, line)
+        change.values[":until"] = until_ms
+        return self._changed(
+            change,
+            f"SET {key.PAUSED_UNTIL} = :until, {change.sets}",
+            lambda item: item.get(key.PAUSED_UNTIL, 0) == until_ms,
         )
 
     def append_history(self, entry: HistoryEntry) -> None:
         """One PutItem; the key says which step it was, so a repeated step keeps its first line."""
+        which = f"{entry.at_ms:013d}#{entry.version:010d}"
         item = {
             "pk": key.cluster_partition_key(entry.cluster_id),
-            "sk": f"history#{entry.at_ms:013d}#{entry.resource}#{entry.term}#{entry.kind}",
+            "sk": f"history#{which}#{entry.resource}#{entry.term}#{entry.kind}",
             "kind": entry.kind,
             "sentence": entry.sentence,
             "evidence": entry.evidence,
@@ -232,78 +229,67 @@ class DynamoDbStore:
         }
         self._put_new(item)
 
-    def _put_new(self, item: Mapping[str, Any]) -> None:
-        """Writes an item unless there is one; the one that is there stays."""
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=_attributes(item),
-                ConditionExpression="attribute_not_exists(pk)",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
+    def drop_waiting(self, cluster_id: str, told: Collection[int]) -> None:
+        """One UpdateItem; it changes no version, as it changes nothing that is decided on."""
+        names = {"#x": shape.WAITING}
+        update = _removed(told, names).lstrip()
+        self._update(cluster_id, update, "attribute_type(#x, :map)", names, {":map": "M"})
 
-    def _get(self, partition: str, sort: str) -> dict[str, Any] | None:
-        answer = self._client.get_item(
-            TableName=self._table,
-            Key={"pk": {"S": partition}, "sk": {"S": sort}},
-            ConsistentRead=True,
+    def _changed(
+        self, change: _Change, update: str, holds: Callable[[Item], bool]
+    ) -> Committed | LostRace:
+        """A write on condition of the version; `holds`: whether an item has its content."""
+        cluster_id, next_version = change.snapshot.cluster_id, change.snapshot.version + 1
+        outcome = self._update(
+            cluster_id,
+            update,
+            " AND ".join(change.clauses),
+            change.names,
+            change.values,
+            is_done=lambda item: holds(item) and change.is_in(item),
         )
-        item = answer.get("Item")
-        return _plain(item) if item else None
-
-    def _update(
-        self,
-        cluster_id: str,
-        update: str,
-        condition: str,
-        names: dict[str, str],
-        values: Mapping[str, Any],
-    ) -> _Written | _Refused:
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key={
-                    "pk": {"S": key.cluster_partition_key(cluster_id)},
-                    "sk": {"S": key.STATE_SORT_KEY},
-                },
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=_attributes(values),
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            return _Refused(_plain(cast("dict[str, Any]", error.response).get("Item", {})))
-        return _Written(_plain(answer["Attributes"]))
-
-    @staticmethod
-    def _committed(cluster_id: str, outcome: _Written | _Refused) -> Committed | LostRace:
-        if isinstance(outcome, _Refused):
-            return LostRace()
-        return Committed(shape.to_snapshot(cluster_id, outcome.item))
+        if isinstance(outcome, Written):
+            return Committed(shape.to_snapshot(cluster_id, outcome.item))
+        newest = outcome.item.get(key.VERSION, 0)
+        return LostRace(unsure=outcome.retried and newest > next_version)
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """The item after a write."""
+class _Change:
+    """What every change on a version writes beside its own content: the next one, and its line."""
 
-    item: dict[str, Any]
+    def __init__(self, snapshot: Snapshot, line: HistoryEntry | None) -> None:
+        self.snapshot = snapshot
+        self._version = snapshot.version + 1
+        self.clauses = ["#v = :v"]
+        self.names = {"#v": key.VERSION}
+        self.values: dict[str, Any] = {":v": snapshot.version, ":next": self._version}
+        self.sets = "#v = :next"
+        self._line = shape.from_line(line) if line else None
+        if line is None:
+            return
+        if line.version != self._version:
+            raise ValueError(f"a line of version {line.version} in the change to {self._version}")
+        if snapshot.waiting:
+            self.names["#x"] = str(line.version)
+            self.values[":x"] = self._line
+            self.sets += f", {shape.WAITING}.#x = :x"
+        else:
+            # Whatever is there was told: who adds a line adds a version.
+            self.values[":x"] = {str(line.version): self._line}
+            self.sets += f", {shape.WAITING} = :x"
+
+    def is_in(self, item: Item) -> bool:
+        """Whether this change made the item: by its line, which no other change has."""
+        version, lines = int(item[key.VERSION]), item.get(shape.WAITING, {})
+        if self._line is None:
+            return version == self._version
+        return bool(lines.get(str(self._version)) == self._line)
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """The item as it is, since the condition did not hold; empty if there is none."""
-
-    item: dict[str, Any]
-
-
-def _attributes(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: key.to_attribute(value) for name, value in plain.items()}
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: key.from_attribute(value) for name, value in item.items()}
+def _removed(told: Collection[int], names: dict[str, str]) -> str:
+    """The clause that drops waiting lines; adds their names."""
+    if not told:
+        return ""
+    numbered = {f"#w{index}": str(version) for index, version in enumerate(told)}
+    names |= numbered
+    return " REMOVE " + ", ".join(f"{shape.WAITING}.{name}" for name in numbered)

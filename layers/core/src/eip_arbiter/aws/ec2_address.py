@@ -30,6 +30,8 @@ TAG_NOFAILOVER = "eip-arbiter:nofailover"
 TAG_INTERFACE = "eip-arbiter:interface"
 TAG_PRIVATE_IP_INDEX = "eip-arbiter:private-ip-index"
 DEFAULT_RESOURCE = "eip"
+UNDECIDED = ("InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable")
+"""Errors after which EC2 may have done it: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
 
 
 class Ec2Addresses:
@@ -212,5 +214,6 @@ def _tags(tags: Sequence[TagTypeDef]) -> dict[str, str]:
 
 def _failed(error: ClientError | BotoCoreError) -> MoveFailedError:
     if isinstance(error, ClientError):
-        return MoveFailedError(error.response["Error"]["Code"], str(error))
+        code = error.response["Error"]["Code"]
+        return MoveFailedError(code, str(error), refused=code not in UNDECIDED)
     return MoveFailedError(type(error).__name__, str(error))

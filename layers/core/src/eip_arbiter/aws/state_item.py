@@ -15,6 +15,7 @@ from eip_contract.report import OrderProgress, ResourceState
 from eip_arbiter.decision.snapshot import (
     Address,
     Ec2Evidence,
+    HistoryEntry,
     LastReport,
     Node,
     Order,
@@ -27,6 +28,8 @@ from eip_arbiter.decision.snapshot import (
 
 ALARMS = "al"
 EVIDENCE = "e"
+WAITING = "x"
+"""Lines by their version, as text; not there before the first one."""
 
 
 def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
@@ -54,6 +57,12 @@ def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
         addresses,
         item.get(key.PAUSED_UNTIL, 0),
         item.get(key.TABLE_ID, ""),
+        tuple(
+            _to_line(cluster_id, int(version), raw)
+            for version, raw in sorted(
+                item.get(WAITING, {}).items(), key=lambda entry: int(entry[0])
+            )
+        ),
     )
 
 
@@ -118,6 +127,31 @@ def _to_report(raw: Mapping[str, Any]) -> LastReport:
         public_ips=tuple(raw["ips"]) if "ips" in raw else None,
         order=OrderProgress(*raw["o"]) if "o" in raw else None,
         late_ms=raw.get("l", 0),
+    )
+
+
+def from_line(line: HistoryEntry) -> dict[str, Any]:
+    """A line of history that waits; its version is its key."""
+    return {
+        "at": line.at_ms,
+        "r": line.resource,
+        "t": line.term,
+        "k": line.kind,
+        "s": line.sentence,
+        "e": line.evidence,
+    }
+
+
+def _to_line(cluster_id: str, version: int, raw: Mapping[str, Any]) -> HistoryEntry:
+    return HistoryEntry(
+        cluster_id=cluster_id,
+        version=version,
+        resource=raw["r"],
+        term=raw["t"],
+        at_ms=raw["at"],
+        kind=raw["k"],
+        sentence=raw["s"],
+        evidence=raw["e"],
     )
 
 

@@ -22,16 +22,17 @@ class Policy:
     """Deployed times.
 
     `answer_ms`: how long a challenged holder may be silent. `move_ms`: from a grant until somebody
-    else may resume it. `release_ms`: how long a released address waits for a claim. `drift_ms`:
-    how long the metadata service may lag behind EC2. `alert_report_ms`: the reports' cadence in an
-    alarm. `start_timeout_ms`: Pacemaker's time-out for the resource's start. `brake_moves` in
-    `brake_window_ms`: so many automatic moves put the flap brake on. `follow_ms`: how long an
-    order's target may leave the address unclaimed while Pacemaker starts elsewhere. `retry_ms`:
-    until a move that EC2 refused is tried again.
+    else may resume it. `retry_ms`: the same after EC2 refused the call. `release_ms`: how long a
+    released address waits for a claim. `drift_ms`: how long the metadata service may lag behind
+    EC2. `alert_report_ms`: the reports' cadence in an alarm. `start_timeout_ms`: Pacemaker's
+    time-out for the resource's start. `brake_moves` in `brake_window_ms`: so many automatic moves
+    put the flap brake on. `follow_ms`: how long an order's target may leave the address unclaimed
+    while Pacemaker starts elsewhere.
     """
 
     answer_ms: int = 3_000
     move_ms: int = 10_000
+    retry_ms: int = 2_000
     release_ms: int = 60_000
     drift_ms: int = 15_000
     alert_report_ms: int = 1_000
@@ -41,7 +42,6 @@ class Policy:
     brake_moves: int = 3
     brake_window_ms: int = 600_000
     follow_ms: int = 30_000
-    retry_ms: int = 2_000
 
     def problems(self) -> list[str]:
         """Every way in which the times contradict each other, in words; empty when they fit."""

@@ -38,6 +38,22 @@ def brake_is_on(case: Case) -> bool:
     return case.moves_in_window >= case.policy.brake_moves
 
 
+def problems_of_names(case: Case) -> tuple[str, ...]:
+    """Names that two live nodes say.
+
+    Nodes tell whom they see and lost by these names, so what they say of one is said of both.
+    """
+    said: dict[str, list[str]] = {}
+    for node in case.snapshot.nodes.values():
+        if case.is_fresh(node):
+            said.setdefault(node.name, []).append(node.instance_id)
+    return tuple(
+        f"{' and '.join(sorted(ids))} both report as {name}"
+        for name, ids in sorted(said.items())
+        if len(ids) > 1
+    )
+
+
 def obstacles(case: Case) -> tuple[str, ...]:
     """What holds back a failover of the address to whichever node."""
     address, found = case.address, list(holds(case))
@@ -48,7 +64,7 @@ def obstacles(case: Case) -> tuple[str, ...]:
         found.append(mute)
     if not standbys(case):
         found.append("the cluster has no other node")
-    return tuple(found)
+    return (*found, *problems_of_names(case))
 
 
 def _says_nothing(case: Case, holder: Node) -> str | None:

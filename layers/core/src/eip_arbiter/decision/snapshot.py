@@ -211,11 +211,30 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One line of a cluster's history.
+
+    It is part of the commit that it tells of: `version` is the state's version after that commit,
+    so no two steps share a line, and a step that is written again stays one line.
+    """
+
+    cluster_id: str
+    version: int
+    resource: str
+    term: int
+    at_ms: int
+    kind: str
+    sentence: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A cluster at one instant; `version` changes with every committed decision.
 
     `paused_until_ms`: until then nothing is granted but by order; 0 when it is not paused.
     `table_id`: made once with the state; a new table has another one, and its terms begin anew.
+    `waiting`: lines that were committed and may not be in the history yet, the oldest first.
     """
 
     cluster_id: str
@@ -224,10 +243,13 @@ class Snapshot:
     addresses: Mapping[str, Address] = field(default_factory=dict)
     paused_until_ms: int = 0
     table_id: str = field(default="", compare=False)
+    waiting: tuple[HistoryEntry, ...] = ()
 
-    def node_named(self, name: str) -> Node | None:
-        """The registered node with this Pacemaker name or instance id; the latest wins."""
+    def nodes_named(self, name: str) -> tuple[Node, ...]:
+        """The registered nodes that this name can mean: one instance id, or whoever says the name.
+
+        A name is only what a node says of itself, so two of them are no reason to choose one.
+        """
         if name in self.nodes:
-            return self.nodes[name]
-        named = [n for n in self.nodes.values() if n.report and n.report.node_name == name]
-        return max(named, key=lambda n: n.report.received_at_ms if n.report else 0, default=None)
+            return (self.nodes[name],)
+        return tuple(n for n in self.nodes.values() if n.report and n.report.node_name == name)

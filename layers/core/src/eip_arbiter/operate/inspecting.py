@@ -18,8 +18,8 @@ from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Decision, Grant
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
 from eip_arbiter.operate.checkup import ASKING_MS, Asking, Check, Looks, checks
-from eip_arbiter.operate.requests import RefusedError, Request, known_cluster
-from eip_arbiter.ports import History, WatchReader
+from eip_arbiter.operate.requests import Request, known_cluster, known_node
+from eip_arbiter.ports import History, HistoryLine, WatchReader
 
 USUAL_LINES, MOST_LINES = 20, 100
 
@@ -43,8 +43,9 @@ class Inspection:
         cluster = fields.name("cluster", "the cluster")
         limit = fields.whole("limit", 1, MOST_LINES, USUAL_LINES)
         fields.complete()
-        known_cluster(self.arbiter.store, cluster)
-        lines = self.history.newest(cluster, limit)
+        # The state first: a line that waits there now may be in the history by then, not neither.
+        snapshot = known_cluster(self.arbiter.store, cluster)
+        lines = _with_waiting(self.history.newest(cluster, limit), snapshot)[:limit]
         return {
             "outcome": "told",
             "cluster": cluster,
@@ -72,9 +73,7 @@ class Inspection:
         name = fields.name("node", "the node that would fail")
         fields.complete()
         snapshot = known_cluster(self.arbiter.store, cluster)
-        node = snapshot.node_named(name)
-        if node is None:
-            raise RefusedError(f"{cluster} has no node {name!r}")
+        node = known_node(snapshot, name)
         seen = self.memory.seen(cluster)
         now = self.arbiter.clock()
         addresses = []
@@ -132,6 +131,18 @@ class Inspection:
             "checks": [_shown(check) for check in found],
             "sentence": "; ".join(ill) or f"{cluster} is well: all {len(found)} checks hold",
         }
+
+
+def _with_waiting(told: tuple[HistoryLine, ...], snapshot: Snapshot) -> list[HistoryLine]:
+    """The history, newest first, with the lines that wait in the state to get there."""
+    known = {line.version for line in told}
+    waiting = []
+    for entry in snapshot.waiting:
+        if entry.version not in known:
+            rule, _, sentence = entry.sentence.partition(": ")
+            of = entry.at_ms, entry.resource, entry.term, entry.kind
+            waiting.append(HistoryLine(*of, rule, sentence, entry.version))
+    return sorted([*told, *waiting], key=lambda line: (line.at_ms, line.version), reverse=True)
 
 
 def moment(at_ms: int) -> str:

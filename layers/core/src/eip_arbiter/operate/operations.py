@@ -1,7 +1,8 @@
 """The operator's verbs: what a manual invoke of `functions/operate` can ask for.
 
 Requests are plain JSON; a request that cannot be carried out raises `RefusedError` with the reason
-and changes nothing. `events/invoke/` has a sample of each.
+and changes nothing. What was done is in the history, with who asked, since both are one write.
+Where the table does not answer that write, the outcome is `unknown`. `events/invoke/` has samples.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from eip_arbiter.arbitrate import narrating
 from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision import decide, readiness
 from eip_arbiter.decision.case import Case
-from eip_arbiter.decision.snapshot import Address, Node, Order, OrderKind, Snapshot
+from eip_arbiter.decision.snapshot import (
+    Address,
+    HistoryEntry,
+    Node,
+    Order,
+    OrderKind,
+    Snapshot,
+)
 from eip_arbiter.operate.inspecting import moment
 from eip_arbiter.operate.orders import order
 from eip_arbiter.operate.requests import (
@@ -25,8 +33,10 @@ from eip_arbiter.operate.requests import (
     Request,
     known_address,
     known_cluster,
+    known_node,
     unless_lost,
 )
+from eip_arbiter.ports import StoreUnansweredError
 
 LONGEST_PAUSE_MINUTES = 7 * 24 * 60
 A_TIME = "2026-11-22T23:00:00Z"
@@ -51,13 +61,20 @@ def operate(
         "pause": lambda payload: pause(arbiter, payload),
         "resume": lambda payload: resume(arbiter, payload),
         "acknowledge": lambda payload: acknowledge(arbiter, payload),
+        "forget": lambda payload: forget(arbiter, payload),
         **(further or {}),
     }
     verb = payload.get("verb") if isinstance(payload, dict) else None
     if not isinstance(verb, str) or verb not in verbs:
         what = "missing" if verb is None else shown(verb)
         raise RefusedError(f"the verb is {what}: it is one of {', '.join(sorted(verbs))}")
-    return verbs[verb](payload)
+    try:
+        return verbs[verb](payload)
+    except StoreUnansweredError as error:
+        # A read is refused before: what is left is the write of a verb that changes something.
+        sentence = f"{verb} may or may not have been done ({error}); `status` and `history` tell"
+        arbiter.telemetry.failed(sentence)
+        return {"outcome": "unknown", "sentence": sentence}
 
 
 def status(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,10 +112,19 @@ def pause(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
     until_ms = _until(fields, now)
     author = fields.author()
     fields.complete()
-    snapshot = unless_lost(arbiter.store.pause(known_cluster(arbiter.store, cluster), until_ms))
+    snapshot = known_cluster(arbiter.store, cluster)
     minutes = -(-(until_ms - now) // 60_000)
     sentence = f"{cluster} is paused for {minutes} min: nothing moves but by order"
-    _note(arbiter, snapshot, None, now, f"pause: {sentence}{author}")
+    if snapshot.paused_until_ms > now:
+        stands = moment(snapshot.paused_until_ms)
+        if until_ms < snapshot.paused_until_ms:
+            raise RefusedError(
+                f"{cluster} is paused until {stands} already, which is longer; `resume` ends it"
+            )
+        sentence += f"; it was paused until {stands} before"
+    line = _note(snapshot, None, now, f"pause: {sentence}{author}")
+    after = unless_lost(arbiter.store.pause(snapshot, until_ms, line))
+    arbiter.outbox.tell(after, after.waiting)
     return {
         "outcome": "paused",
         "until_ms": until_ms,
@@ -140,10 +166,10 @@ def resume(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
     cluster = fields.name("cluster", "the cluster")
     author = fields.author()
     fields.complete()
-    snapshot = unless_lost(arbiter.store.pause(known_cluster(arbiter.store, cluster), 0))
+    snapshot = known_cluster(arbiter.store, cluster)
     sentence = f"{cluster} is decided by the rules again"
-    _note(arbiter, snapshot, None, now, f"resume: {sentence}{author}")
-    arbiter.on_snapshot(snapshot)
+    line = _note(snapshot, None, now, f"resume: {sentence}{author}")
+    arbiter.follow(unless_lost(arbiter.store.pause(snapshot, 0, line)))
     return {"outcome": "resumed", "sentence": sentence}
 
 
@@ -157,21 +183,43 @@ def acknowledge(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
     snapshot = known_cluster(arbiter.store, cluster)
     address = known_address(snapshot, resource)
     after = replace(address, recent_moves_ms=())
-    snapshot = unless_lost(arbiter.store.commit(snapshot, after, ()))
     moves = len(address.recent_moves_ms)
     sentence = (
         f"{address.public_ip} ({resource}): {moves} moves are acknowledged and no longer count"
     )
-    _note(arbiter, snapshot, after, now, f"acknowledge: {sentence}{author}")
-    arbiter.on_snapshot(snapshot)
+    line = _note(snapshot, after, now, f"acknowledge: {sentence}{author}")
+    arbiter.follow(unless_lost(arbiter.store.commit(snapshot, after, (), line)))
     return {"outcome": "acknowledged", "sentence": sentence}
 
 
+def forget(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Takes a node with all that is known of it out of the state; one that reports comes back."""
+    fields, now = Request("forget", payload), arbiter.clock()
+    cluster = fields.name("cluster", "the cluster")
+    name = fields.name("node", "the node that is to be forgotten")
+    author = fields.author()
+    fields.complete()
+    snapshot = known_cluster(arbiter.store, cluster)
+    node = known_node(snapshot, name)
+    for address in snapshot.addresses.values():
+        it = f"{address.public_ip} ({address.resource})"
+        if address.holder == node.instance_id:
+            raise RefusedError(f"{node.name} holds {it}: `failover` it to another node first")
+        if address.order and address.order.target == node.instance_id:
+            raise RefusedError(f"order {address.order.id} is to move {it} to {node.name}")
+    who = f"{node.name} ({node.instance_id})" if node.report else node.instance_id
+    sentence = f"{who} is forgotten; if its agent still reports, it registers anew"
+    line = _note(snapshot, None, now, f"forget: {sentence}{author}")
+    after = unless_lost(arbiter.store.forget(snapshot, (node.instance_id,), line))
+    arbiter.outbox.tell(after, after.waiting)
+    return {"outcome": "forgotten", "sentence": sentence}
+
+
 def _note(
-    arbiter: Arbiter, snapshot: Snapshot, address: Address | None, asked_at_ms: int, line: str
-) -> None:
+    snapshot: Snapshot, address: Address | None, asked_at_ms: int, sentence: str
+) -> HistoryEntry:
     """What an operator did; its time is that of the request, before what follows from it."""
-    arbiter.tell_history(snapshot, address, kind="note", at_ms=asked_at_ms, sentence=line)
+    return narrating.line(snapshot, address, kind="note", at_ms=asked_at_ms, sentence=sentence)
 
 
 def _address_status(

@@ -22,7 +22,15 @@ from eip_arbiter.decision.snapshot import (
     Snapshot,
     id_mark,
 )
-from eip_arbiter.operate.requests import RefusedError, Request, known_address, known_cluster
+from eip_arbiter.operate.requests import (
+    RefusedError,
+    Request,
+    known_address,
+    known_cluster,
+    known_node,
+    unless_lost,
+)
+from eip_arbiter.ports import StoreUnansweredError
 
 ORDER_MS = {OrderKind.FAILOVER: 600_000, OrderKind.SWITCHOVER: 120_000}
 """How long an order stands until its target claims. A failover waits a person's attention span, a
@@ -55,9 +63,7 @@ def order(
     request = _order_request(kind, payload, invocation_id)
     snapshot = known_cluster(arbiter.store, request.cluster)
     address = known_address(snapshot, request.resource)
-    target = snapshot.node_named(request.target)
-    if target is None:
-        raise RefusedError(f"{request.cluster} has no node {request.target!r}")
+    target = known_node(snapshot, request.target)
     started_ms = arbiter.clock()
     wanted = Order(
         kind=kind,
@@ -81,10 +87,13 @@ def order(
         if request.dry_run:
             return _rehearsed(snapshot, address, target, kind)
         line = _line(snapshot, address, wanted) + request.author
-        after = arbiter.on_order(snapshot, request.resource, wanted, line)
-        if after is None:
-            raise RefusedError("the state changed meanwhile and nothing was done; ask again")
-        snapshot, address = after, after.addresses[request.resource]
+        try:
+            snapshot = unless_lost(arbiter.on_order(snapshot, request.resource, wanted, line))
+        except StoreUnansweredError as error:
+            sentence = _unknown(wanted, error)
+            arbiter.telemetry.failed(sentence, cluster=request.cluster)
+            return {"outcome": "unknown", "order": wanted.id, "sentence": sentence}
+        address = snapshot.addresses[request.resource]
     there = address.holder == target.instance_id
     done = there and address.phase is Phase.SETTLED
     outcome = "moved" if done else "accepted" if _stands(address, wanted) else "ended"
@@ -97,6 +106,13 @@ def order(
         answer |= {"term": address.term, "rule": address.rule}
     answer["duration_ms"] = arbiter.clock() - started_ms
     return {**answer, "sentence": _order_sentence(snapshot, address, wanted, target, done=done)}
+
+
+def _unknown(wanted: Order, error: StoreUnansweredError) -> str:
+    return (
+        f"order {wanted.id} may or may not have been accepted ({error}); ask again with "
+        f"request_id {wanted.id}, which does it once at the most, or ask `status`"
+    )
 
 
 def _stands(address: Address, wanted: Order) -> bool:
@@ -127,8 +143,7 @@ def _named_holder(snapshot: Snapshot, address: Address, named: str) -> str:
     """
     if not named:
         return address.holder or ""
-    node = snapshot.node_named(named)
-    return node.instance_id if node else named
+    return known_node(snapshot, named).instance_id if snapshot.nodes_named(named) else named
 
 
 def _line(snapshot: Snapshot, address: Address, wanted: Order) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from eip_contract.fields import NAME, TEXT, shown
 
-from eip_arbiter.decision.snapshot import Address, Snapshot
-from eip_arbiter.ports import Committed, LostRace, Store
+from eip_arbiter.decision.snapshot import Address, Node, Snapshot
+from eip_arbiter.ports import Committed, LostRace, Store, StoreUnansweredError
 
 A_NAME = "at most 64 letters, digits, dots, dashes and underscores"
 SOME_TEXT = "at most 120 printable ASCII characters"
@@ -112,7 +112,10 @@ class Request:
 
 def known_cluster(store: Store, cluster: str) -> Snapshot:
     """The cluster's state."""
-    snapshot = store.read(cluster)
+    try:
+        snapshot = store.read(cluster)
+    except StoreUnansweredError as error:
+        raise RefusedError(f"nothing was done, the state cannot be read: {error}") from error
     if snapshot is None:
         raise RefusedError(f"no cluster {cluster!r} is known: none of its nodes has reported")
     return snapshot
@@ -126,8 +129,29 @@ def known_address(snapshot: Snapshot, resource: str) -> Address:
     return address
 
 
+def known_node(snapshot: Snapshot, name: str) -> Node:
+    """The node of a Pacemaker name or instance id."""
+    named = snapshot.nodes_named(name)
+    if not named:
+        raise RefusedError(f"{snapshot.cluster_id} has no node {name!r}")
+    if len(named) > 1:
+        ids = " and ".join(sorted(node.instance_id for node in named))
+        raise RefusedError(
+            f"{name} is what {ids} call themselves: say which one by its instance id "
+            "(`forget` takes out one that is no more)"
+        )
+    return named[0]
+
+
 def unless_lost(outcome: Committed | LostRace) -> Snapshot:
-    """The state after a write; refuses where somebody else wrote first."""
-    if isinstance(outcome, LostRace):
-        raise RefusedError("the state changed meanwhile and nothing was done; ask again")
-    return outcome.snapshot
+    """The state after a write; refuses where somebody else wrote first.
+
+    Raises:
+        RefusedError: nothing was written.
+        StoreUnansweredError: nobody can tell any more whether it was written.
+    """
+    if isinstance(outcome, Committed):
+        return outcome.snapshot
+    if outcome.unsure:
+        raise StoreUnansweredError("DynamoDB's first answer was lost, and others wrote since")
+    raise RefusedError("the state changed meanwhile and nothing was done; ask again")
