@@ -49,6 +49,7 @@ class FakeRegion:
     answer: str = "ok"
     metadata_up: bool = True
     metadata_dates: bool = True
+    aws_dates: bool = True
     ahead_of_agent: tuple[int, int] | None = None
     """The last report of this node in the table, where it is none of this agent's."""
 
@@ -108,7 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Keeps quiet."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        if self.command != "POST" and not self.region.metadata_dates:
+        dates = self.region.aws_dates if self.command == "POST" else self.region.metadata_dates
+        if not dates:
             return ""
         at = time.time() if timestamp is None else timestamp
         return super().date_time_string(at + self.region.ahead_seconds)

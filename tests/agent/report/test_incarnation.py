@@ -66,7 +66,7 @@ def test_the_agent_and_its_doctor_say_that_the_table_was_ahead(node: FakeNode) -
 def test_a_machine_clock_that_is_days_off_does_not_choose_the_incarnation(
     node: FakeNode, days: int
 ) -> None:
-    node.region.ahead_seconds = days * DAY
+    node.region.ahead_seconds, node.region.aws_dates = days * DAY, False
     node.start()
     assert abs(node.region.reports[-1].incarnation - time.time() - days * DAY) < 60
 
