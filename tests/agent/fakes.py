@@ -48,6 +48,11 @@ class FakeRegion:
     public_ips: list[str] = field(default_factory=list)
     answer: str = "ok"
     metadata_up: bool = True
+    metadata_dates: bool = True
+    aws_dates: bool = True
+    ahead_of_agent: tuple[int, int] | None = None
+    """The last report of this node in the table, where it is none of this agent's."""
+
     ahead_seconds: float = 0.0
     token: str = "token"
     told_first: list[list[str]] = field(default_factory=list)
@@ -60,7 +65,8 @@ class FakeRegion:
         last = self.reports[-1] if self.reports else None
         records = {PEER: {"i": 1, "s": self.peer_seq, "n": "n2"}}
         if last is not None:
-            records[ME] = {"i": last.incarnation, "s": last.seq, "n": "n1"}
+            incarnation, seq = self.ahead_of_agent or (last.incarnation, last.seq)
+            records[ME] = {"i": incarnation, "s": seq, "n": "n1"}
         address = {
             "h": self.holder,
             "t": self.term,
@@ -103,6 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Keeps quiet."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
+        dates = self.region.aws_dates if self.command == "POST" else self.region.metadata_dates
+        if not dates:
+            return ""
         at = time.time() if timestamp is None else timestamp
         return super().date_time_string(at + self.region.ahead_seconds)
 

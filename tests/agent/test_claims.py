@@ -57,6 +57,10 @@ def test_a_refused_start_says_who_holds_it_and_is_cleaned_up_when_whole(node: Fa
     node.write_cluster(peer_online=True, links_up=True)
     wait_until(node.calls, "the failure is cleaned up")
     assert node.calls() == ["--cleanup --resource eip --node n1"]
+    assert node.region.reports[-1].suspects == ()
+    assert node.region.reports[-1].next_report_within_ms == 500, "alert: it runs nowhere"
+    node.write_cluster(peer_runs=True)
+    wait_until(lambda: node.region.reports[-1].next_report_within_ms == 3_000, "it runs there")
     assert node.region.reports[-1].resources["eip"].state == "stopped"
 
 

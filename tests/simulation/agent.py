@@ -6,6 +6,7 @@ watches, judges, reports, answers and follows up is shipped code.
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from simulation.node import Node
 
 _FOLLOW_UP_SECONDS = 1.0
+_BEAT_SECONDS = 1.0
 
 
 class MemoryWords:
@@ -43,7 +45,7 @@ class MemoryWords:
     def load(self, now: float) -> dict[str, Word]:
         """As the shipped one does."""
         return {
-            name: Word(state=w.state, at=now, term=w.term, public_ip=w.public_ip)
+            name: Word(w.state, now, term=w.term, public_ip=w.public_ip, table_id=w.table_id)
             for name, w in self._node.words.items()
             if w.state in ("started", "stopped")
         }
@@ -121,6 +123,7 @@ class AgentProcess:
             say=say,
             now_ms=self._aws_ms,
         )
+        watchers.watch_links()
         watchers.observe()
         watchers.watch_links()
         watchers.read_status()
@@ -176,12 +179,16 @@ class AgentProcess:
             if self._facts() != known or self.loop.now >= due:
                 due = self.loop.now + max(0.001, self.reporter.pulse())
                 known = self._facts()
-            self.board.wait(due - self.loop.now)
+            self.board.wait(min(due - self.loop.now, self._patience()))
+
+    def _patience(self) -> float:
+        """How long nothing but news can be new; the shipped agent looks each second anyway."""
+        return _BEAT_SECONDS if self.board.glance().orders_since else math.inf
 
     def _facts(self) -> object:
         """All that a report tells of what the board knows; none while time alone is news."""
         s = self.board.glance()
-        if s.contradicted_since:
+        if s.contradicted_since or s.orders_since:
             return object()
         addresses = s.status.addresses if s.status else None
         trouble = bool(self.board.publishing.trouble)
@@ -196,6 +203,7 @@ class AgentProcess:
             s.pacemaker,
             s.last_roles,
             s.ever_seen,
+            s.owed,
         )
 
     def _watch_links(self) -> float:
@@ -203,9 +211,12 @@ class AgentProcess:
         return 3600.0
 
     def _follow_up(self) -> float:
-        if self.clean_up.resources or self._ordered() or self._lost() or self._noted():
+        owed = frozenset(self.clean_up.resources)
+        if owed != self.board.glance().owed:
+            self.board.know(owed=owed)
+        if owed or self._ordered() or self._lost() or self._noted():
             s = self.board.sight()
-            self.clean_up.step(s)
+            self.clean_up.step(s, self._aws_ms())
             self.losses.step(s)
             if self.orders.step(s, self._aws_ms()):
                 self.board.know()

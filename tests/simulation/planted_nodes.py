@@ -42,7 +42,7 @@ def no_answer_is_a_loss() -> list[Patch]:
 @mutant
 def refused_start_is_never_forgotten() -> list[Patch]:
     """Nobody cleans up after a refused start."""
-    return [(CleanUp, "step", lambda self, s: None)]
+    return [(CleanUp, "step", lambda self, s, now_epoch_ms: None)]
 
 
 @mutant
@@ -54,7 +54,7 @@ def order_is_not_followed() -> list[Patch]:
 @mutant
 def no_alert_cadence() -> list[Patch]:
     """An agent that lost sight of a peer goes on at calm cadence."""
-    return [(view, "cadence_seconds", lambda s, settings, suspects, pending: settings.calm_seconds)]
+    return [(view, "cadence_seconds", lambda s, settings, *rest: settings.calm_seconds)]
 
 
 @mutant

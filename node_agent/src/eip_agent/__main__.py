@@ -26,6 +26,7 @@ from eip_agent.settings import DEFAULT_PATH, Settings, SettingsError, load_setti
 
 EX_CONFIG, EX_UNAVAILABLE, EX_SOFTWARE = 78, 69, 70
 _STACK_BYTES = 512 * 1024
+_PAT_SECONDS = 1.0
 
 
 def main() -> int:
@@ -68,13 +69,17 @@ def run(settings: Settings) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
-    notify("STATUS=asking the metadata service who this instance is")
+    # The unit is ordered before Corosync and Pacemaker: they must not wait for anything but this.
+    notify("READY=1\nSTATUS=asking the metadata service who this instance is")
+    watchdog = _Watchdog()
     metadata = MetadataService(settings.metadata_endpoint)
-    identity = _identity(metadata, stopping)
+    identity = _identity(metadata, stopping, watchdog)
     if identity is None:
+        notify("STOPPING=1")
         return 0
     agent = Agent(settings, identity, metadata, _environment_credentials(), say)
-    agent.start()
+    watchdog.pat()
+    agent.start(watchdog.pat)
     say(
         "The agent is ready",
         node=settings.node_name,
@@ -82,35 +87,43 @@ def run(settings: Settings) -> int:
         cluster=settings.cluster_id,
         resources=",".join(settings.resources),
     )
-    notify(f"READY=1\nSTATUS=reporting as {settings.node_name} of {settings.cluster_id}")
-    _beat(agent, stopping)
+    notify(f"STATUS=reporting as {settings.node_name} of {settings.cluster_id}")
+    while not stopping.is_set():
+        agent.beat()
+        watchdog.pat()
     notify("STOPPING=1")
     agent.shut_down()
     say("The agent stops; the resources stay as they are")
     return 0
 
 
-def _identity(metadata: MetadataService, stopping: threading.Event) -> Identity | None:
+class _Watchdog:
+    """Shows systemd that the main thread goes on, each time it has got somewhere."""
+
+    def __init__(self) -> None:
+        self._is_asked_for = "WATCHDOG_USEC" in os.environ
+        self._patted = time.monotonic()
+
+    def pat(self) -> None:
+        """To be called after each step that is bounded in time; tells systemd once a second."""
+        if self._is_asked_for and time.monotonic() - self._patted >= _PAT_SECONDS:
+            notify("WATCHDOG=1")
+            self._patted = time.monotonic()
+
+
+def _identity(
+    metadata: MetadataService, stopping: threading.Event, watchdog: _Watchdog
+) -> Identity | None:
+    """Who this instance is, asked until it is answered; None when the agent is to end before."""
     asking = Outcome("Asking the metadata service who this instance is", say)
     while not stopping.is_set():
         try:
             return metadata.identity()
         except ExchangeError as error:
             asking.failed(error.kind, str(error))
-            notify("EXTEND_TIMEOUT_USEC=5000000")
             stopping.wait(1.0)
+        watchdog.pat()
     return None
-
-
-def _beat(agent: Agent, stopping: threading.Event) -> None:
-    """The main thread, which also shows systemd that the agent is alive."""
-    interval = float(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
-    patted = time.monotonic()
-    while not stopping.is_set():
-        agent.beat()
-        if interval and time.monotonic() - patted >= interval:
-            notify("WATCHDOG=1")
-            patted = time.monotonic()
 
 
 def _environment_credentials() -> Credentials | None:

@@ -54,13 +54,17 @@ class Agent:
         os.makedirs(run_dir, exist_ok=True)
         with contextlib.suppress(OSError):  # what cannot be written there is said below
             os.makedirs(settings.state_dir, exist_ok=True)
-        incarnation = next_incarnation(settings.state_dir, say)
         keyring = Keyring(metadata, fixed)
         try:
             keyring.refresh()
         except ExchangeError as error:
             say("There are no credentials yet", reason=error)
         words = Words(run_dir)
+        self._clock = Clock()
+        table = Table(settings, keyring, self._clock)
+        incarnation = next_incarnation(
+            settings.state_dir, _epoch_seconds(self._clock, metadata, table), say
+        )
         self._board = Board(settings.node_name, identity.instance_id, words, say)
         source = source_for(
             identity.partition, identity.region, identity.account, identity.instance_id
@@ -92,8 +96,6 @@ class Agent:
             orders=self._orders,
             say=say,
         )
-        self._clock = Clock()
-        table = Table(settings, keyring, self._clock)
         sources = (table, metadata, keyring, _links(settings, say))
         self._watchers = Watchers(self._board, settings, sources, say)
         operations = Operations(
@@ -108,12 +110,22 @@ class Agent:
         )
         self._server = LocalServer(settings.socket, operations.handle, say)
 
-    def start(self) -> None:
-        """Looks once, so that the first report is a true one, then starts all threads."""
+    def start(self, alive: Callable[[], None]) -> None:
+        """Looks once, so that the first report is a true one, then starts all threads.
+
+        Each look is bounded, but all together may take longer than systemd waits for a sign:
+        `alive` is called after each.
+        """
         board, watchers = self._board, self._watchers
-        watchers.observe()
-        watchers.watch_links()
-        watchers.read_status()
+        # The links come before Pacemaker too: without them nothing tells that Corosync is gone.
+        for look in (
+            watchers.watch_links,
+            watchers.observe,
+            watchers.watch_links,
+            watchers.read_status,
+        ):
+            look()
+            alive()
         self._publisher.start()
         self._server.start()
         never = threading.Event()
@@ -138,11 +150,23 @@ class Agent:
 
     def _follow_up(self) -> float:
         s = self._board.sight()
-        self._clean_up.step(s)
+        self._clean_up.step(s, self._clock.now_ms())
+        owed = frozenset(self._clean_up.resources)
+        if owed != s.owed:
+            self._board.know(owed=owed)
         self._losses.step(s)
         if self._orders.step(s, self._clock.now_ms()):
             self._board.know()
         return _FOLLOW_UP_SECONDS
+
+
+def _epoch_seconds(clock: Clock, metadata: MetadataService, table: Table) -> int:
+    """Now, by the metadata service's clock, else by AWS's; this machine's own may be days off."""
+    clock.heard(metadata.server_date)
+    if not clock.is_heard:
+        with contextlib.suppress(ExchangeError):
+            table.get_status(consistent=False)
+    return clock.now_ms() // 1000
 
 
 def _repeat(step: Callable[[], float], wake: threading.Event) -> None:

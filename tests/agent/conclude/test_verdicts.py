@@ -12,6 +12,7 @@ from eip_agent.conclude.verdicts import (
     failure_is_gone,
     monitor_verdict,
     start_verdict,
+    taken_away,
 )
 from eip_agent.remember.sight import NEVER, Sight, Word
 
@@ -131,10 +132,41 @@ def test_an_address_is_lost_only_by_positive_evidence(
     assert monitor_verdict(started(**changes), "eip", 1_000, LAG).outcome == outcome
 
 
+def in_table(table_id: str, term: int, *, heard: bool = True, phase: str = "settled") -> Any:
+    """The status of a table in which the peer holds the address."""
+    found = dataclasses.replace(status(PEER, term=term, phase=phase), table_id=table_id)
+    return found if heard else dataclasses.replace(found, last_reports={PEER: (1, 5)})
+
+
+@pytest.mark.parametrize(
+    ("found", "lost"),
+    [
+        (in_table("t", 4), True),
+        (in_table("t", 3), False),
+        (in_table("t", 4, heard=False), True),
+        (in_table("new", 1), True),
+        (in_table("new", 1, heard=False), False),
+        (in_table("new", 1, phase="moving"), False),
+        (in_table("new", 9, phase="moving"), False),
+    ],
+)
+def test_a_term_means_something_only_in_its_own_table(found: Any, lost: bool) -> None:
+    word = Word("started", 80.0, term=3, public_ip="203.0.113.7", table_id="t")
+    s = started(status=found, words={"eip": word})
+    assert (monitor_verdict(s, "eip", 1_000, LAG).outcome == "lost") is lost
+    assert taken_away(s, "eip") is lost
+
+
+def test_a_grant_is_remembered_with_its_table() -> None:
+    found = dataclasses.replace(status(ME), table_id="t")
+    assert start_verdict(starting(status=found), "eip").table_id == "t"
+
+
 def test_an_order_that_has_expired_protects_nobody() -> None:
     assert monitor_verdict(started(status=ORDERED), "eip", 3_000, LAG).outcome == "lost"
 
 
+PAUSED = dataclasses.replace(status(PEER), paused_until_ms=2_000)
 APART = with_view(members=("n1",), lost=frozenset({"n2"}))
 
 
@@ -152,13 +184,20 @@ APART = with_view(members=("n1",), lost=frozenset({"n2"}))
         ({"status_at": 60.0}, False),
         ({"pacemaker": with_view(state="unknown")}, False),
         ({"pacemaker": with_view(state="standby")}, True),
+        ({"pacemaker_trouble": "no answer"}, False),
+        ({"advanced_at": {ME: 79.0}}, False),
+        ({"status": PAUSED}, False),
+        ({"status": dataclasses.replace(PAUSED, paused_until_ms=900)}, True),
+        ({"status": dataclasses.replace(status(ME), paused_until_ms=2_000)}, True),
     ],
 )
 def test_a_refused_start_is_forgotten_only_once_its_reason_is_gone(
     changes: dict[str, Any], may: bool
 ) -> None:
-    refused = sight(status=status(PEER), status_at=99.0, advanced_at={PEER: 99.0})
-    assert bool(clean_up_reason(dataclasses.replace(refused, **changes), "eip")) is may
+    heard = {ME: 99.0, **changes.get("advanced_at", {PEER: 99.0})}
+    refused = dataclasses.replace(sight(status=status(PEER), status_at=99.0), **changes)
+    refused = dataclasses.replace(refused, advanced_at=heard)
+    assert bool(clean_up_reason(refused, "eip", 1_000)) is may
 
 
 def test_a_failure_that_pacemaker_no_longer_shows_needs_no_clean_up() -> None:

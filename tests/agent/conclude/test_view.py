@@ -52,6 +52,7 @@ def sight(**changes: Any) -> Sight:
         pacemaker_at=99.0,
         links={2: True},
         ever_seen=frozenset({"n1", "n2"}),
+        last_roles={"eip": "stopped"},
     )
     return dataclasses.replace(base, **changes)
 
@@ -101,13 +102,18 @@ def test_a_peer_never_seen_is_suspected_only_if_pacemaker_expects_it_up() -> Non
         ("started", "stopped", "unknown", "unknown"),
         (None, "stopped", "offline", "stopped"),
         (None, "stopped", "unknown", "unknown"),
+        (None, None, "online", "unknown"),
+        (None, None, "offline", "unknown"),
+        ("started", None, "online", "started"),
+        ("stopped", None, "offline", "stopped"),
     ],
 )
 def test_the_resource_agents_word_goes_before_pacemakers_view(
-    word: str | None, role: str, pacemaker: str, expected: str
+    word: str | None, role: str | None, pacemaker: str, expected: str
 ) -> None:
     words = {} if word is None else {"eip": Word(word, 98.0)}
-    s = sight(words=words, pacemaker=with_view(state=pacemaker), last_roles={"eip": role})
+    roles = {} if role is None else {"eip": role}
+    s = sight(words=words, pacemaker=with_view(state=pacemaker), last_roles=roles)
     assert resource_state(s, "eip") == expected
 
 
@@ -143,6 +149,71 @@ def test_a_claim_is_pending_until_the_status_says_that_it_is_ours() -> None:
 def test_a_node_does_not_claim_against_the_order_that_takes_its_address() -> None:
     ordered = status(PEER, order_target=PEER, order_id="o1", order_until_ms=10**15)
     assert awaiting(sight(status=ordered), {"eip": "started"}) == ()
+
+
+def test_a_copy_makes_room_for_an_order_only_while_pacemaker_may_follow_it() -> None:
+    ordered = status(PEER, order_target=PEER, order_id="o1", order_until_ms=10**15)
+    young = sight(status=ordered, orders_since={"o1": 91.0})
+    assert awaiting(young, {"eip": "started"}) == ()
+    for change in (
+        {"orders_since": {"o1": 90.0}},
+        {"links": {2: False}},
+        {"pacemaker": with_view(members=("n1",), lost=frozenset({"n2"}))},
+        {"pacemaker": with_view(members=("n1",), left=frozenset({"n2"}))},
+    ):
+        assert awaiting(dataclasses.replace(young, **change), {"eip": "started"}) == ("eip",)
+
+
+def test_what_is_watched_as_it_is_claims_nothing_that_the_holder_runs_in_sight() -> None:
+    both = with_view(running_on={"eip": frozenset({"n1", "n2"})})
+    clone = sight(status=status(PEER), pacemaker=both)
+    assert awaiting(clone, {"eip": "started"}) == ()
+    for change in (
+        {"links": {2: False}},
+        {"pacemaker": with_view(running_on={"eip": frozenset({"n1"})})},
+        {"words": {"eip": Word("started", 50.0)}},
+        {"status": status(None)},
+    ):
+        assert awaiting(dataclasses.replace(clone, **change), {"eip": "started"}) == ("eip",)
+
+
+def test_a_start_is_a_claim_whatever_pacemaker_can_be_read_to_say() -> None:
+    s = sight(words={"eip": Word("starting", 99.0)}, pacemaker=PacemakerView())
+    assert resource_state(s, "eip") == "starting"
+    assert awaiting(s, {"eip": "starting"}) == ("eip",)
+
+
+@pytest.mark.parametrize(
+    ("claimed_for", "suspects", "seconds"),
+    [
+        (29.9, (), 0.25),
+        (30.0, (), 1.0),
+        (299.0, (), 1.0),
+        (300.0, (), 10.0),
+        (300.0, ("n2",), 1.0),
+    ],
+)
+def test_a_claim_that_nothing_answers_is_repeated_ever_more_rarely(
+    claimed_for: float, suspects: tuple[str, ...], seconds: float
+) -> None:
+    got = cadence_seconds(sight(), SETTINGS, frozenset(suspects), ("eip",), claimed_for)
+    assert got == seconds
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 1.0),
+        ({"pacemaker": with_view(running_on={"eip": frozenset({"n2"})})}, 10.0),
+        ({"pacemaker": with_view(state="offline")}, 10.0),
+        ({"owed": frozenset()}, 10.0),
+    ],
+)
+def test_a_refused_start_keeps_the_node_alert_while_the_service_runs_nowhere(
+    changes: dict[str, Any], seconds: float
+) -> None:
+    s = dataclasses.replace(sight(owed=frozenset({"eip"})), **changes)
+    assert cadence_seconds(s, SETTINGS, frozenset(), ()) == seconds
 
 
 @pytest.mark.parametrize(

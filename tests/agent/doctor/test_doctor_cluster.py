@@ -128,6 +128,7 @@ def test_a_groups_own_meta_attributes_count_for_its_members() -> None:
 
 
 APP = '<primitive id="app" class="ocf" provider="pacemaker" type="Dummy">{}</primitive>'
+META = "<clone id='c'><meta_attributes><nvpair name='{}' value='{}'/></meta_attributes>{{}}</clone>"
 UNEXPECTED = '<meta_attributes><nvpair name="multiple-active" value="stop_unexpected"/>'
 
 
@@ -145,7 +146,32 @@ def test_what_runs_with_the_address_must_not_be_restarted_when_an_old_copy_is_fo
     apart = edited(CIB, "</resources>", f"{APP.format('')}</resources>")
     assert bad(cluster.check_pacemaker(apart, ["eip"])) == []
     cloned = edited(CIB, "</resources>", f"<clone id='c'>{APP.format('')}</clone></resources>")
-    assert bad(cluster.check_pacemaker(cloned, ["app"])) == []
+    told_of_clone = [text for _, text in bad(cluster.check_pacemaker(cloned, ["app"]))]
+    assert not [text for text in told_of_clone if "restarts the good copy" in text]
+
+
+BUNDLE = "<bundle id='b'><docker image='x' {}/>{}</bundle>"
+
+
+@pytest.mark.parametrize(
+    ("around", "watched", "todo"),
+    [
+        ("<clone id='c'>{}</clone>", "app", "pcs resource meta c promotable=true, or clone-max=1"),
+        ("<clone id='c'>{}</clone>", "c", "pcs resource meta c promotable=true, or clone-max=1"),
+        ("<clone id='c'>" + UNEXPECTED + "</meta_attributes>{}</clone>", "app", "clone-max=1"),
+        (META.format("promotable", "true"), "app", ""),
+        (META.format("clone-max", "1"), "app", ""),
+        (BUNDLE.format("replicas='2'", "{}"), "b", "pcs resource bundle update b"),
+        (BUNDLE.format("replicas='1'", "{}"), "b", ""),
+        (BUNDLE.format("replicas='2' promoted-max='1'", "{}"), "app", ""),
+    ],
+)
+def test_what_runs_on_several_nodes_at_once_owns_no_address(
+    around: str, watched: str, todo: str
+) -> None:
+    text = edited(CIB, "</resources>", f"{around.format(APP.format(''))}</resources>")
+    found = [f for f in cluster.check_pacemaker(text, [watched]) if "several nodes" in f.found]
+    assert [(f.level, todo in f.todo) for f in found] == ([("warning", True)] if todo else [])
 
 
 def test_a_resource_of_the_clusters_own_is_watched_as_it_is() -> None:

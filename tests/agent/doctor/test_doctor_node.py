@@ -117,6 +117,8 @@ def known(**changes: Any) -> ClusterStatus:
         ({"node_names": {ME: "x", PEER: "n2"}}, agent_says(), "warning", "this node as x"),
         ({"last_reports": {ME: (4, 7)}}, agent_says(), "failure", "but the agent sent 4.9"),
         ({"last_reports": {ME: (3, 99)}}, agent_says(), "failure", "report 3.99"),
+        ({"last_reports": {ME: (5, 0)}}, agent_says(), "failure", "ahead of 4.9"),
+        ({"last_reports": {ME: (4, 9_000)}}, agent_says(), "failure", "ahead of 4.9"),
         ({}, None, "warning", "not proven without an agent"),
         ({}, agent_says(report=None), "warning", "not proven"),
     ],

@@ -6,7 +6,7 @@ import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
-from agent.conclude.test_view import PEER, sight, status, with_view
+from agent.conclude.test_view import ME, PEER, sight, status, with_view
 from eip_agent.answer.operations import Operations
 from eip_agent.followup.clean_up import CleanUp
 from eip_agent.remember.board import Board
@@ -34,6 +34,7 @@ def at(now: float, **changes: Any) -> Sight:
     refused = with_view(failed_here=frozenset({"eip"}))
     base = sight(status=status(PEER), status_at=now, words={"eip": Word("stopped", 0.0)})
     changes = {"pacemaker": refused, "pacemaker_at": now, "now": now, **changes}
+    changes["advanced_at"] = {ME: now, **changes.get("advanced_at", {})}
     return dataclasses.replace(base, **changes)
 
 

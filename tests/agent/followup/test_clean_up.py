@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from agent.conclude.test_view import PEER, with_view
+import pytest
+from agent.conclude.test_verdicts import PAUSED
+from agent.conclude.test_view import ME, PEER, status, with_view
 from eip_agent.followup.clean_up import CleanUp
 from eip_agent.remember.sight import Sight, Word
 
@@ -21,15 +23,15 @@ def test_a_refused_start_is_forgotten_once_the_cluster_has_been_whole_for_a_whil
     clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
     clean_up.note("eip", 10.0)
     apart: dict[str, Any] = {"links": {2: False}, "advanced_at": {PEER: 11.0}}
-    clean_up.step(at(11.0, **apart))
-    clean_up.step(at(12.0))
-    clean_up.step(at(13.0))
+    clean_up.step(at(11.0, **apart), 1_000)
+    clean_up.step(at(12.0), 1_000)
+    clean_up.step(at(13.0), 1_000)
     assert not pacemaker.asked
-    clean_up.step(at(14.0))
+    clean_up.step(at(14.0), 1_000)
     assert pacemaker.asked == ["--cleanup --resource eip --node n1"]
-    clean_up.step(at(15.0))
+    clean_up.step(at(15.0), 1_000)
     assert len(pacemaker.asked) == 1
-    clean_up.step(at(40.0, pacemaker=with_view()))
+    clean_up.step(at(40.0, pacemaker=with_view()), 1_000)
     assert clean_up.resources == []
 
 
@@ -53,7 +55,7 @@ def test_nothing_is_cleaned_up_while_the_resource_starts_or_runs(tmp_path: Path)
     clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
     clean_up.note("eip", 10.0)
     for now in (12.0, 15.0, 18.0):
-        clean_up.step(at(now, words={"eip": Word("starting", now)}))
+        clean_up.step(at(now, words={"eip": Word("starting", now)}), 1_000)
     assert not pacemaker.asked
 
 
@@ -69,10 +71,10 @@ def test_refused_starts_are_remembered_across_restarts_and_tried_ever_more_rarel
     assert clean_up.resources == ["eip"]
     pacemaker.trouble = "exit status 1"
     for now in range(1, 121):
-        clean_up.step(at(float(now)))
+        clean_up.step(at(float(now)), 1_000)
     assert 3 <= len(pacemaker.asked) <= 5
     assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == ["eip"]
-    clean_up.step(at(140.0, pacemaker=with_view()))
+    clean_up.step(at(140.0, pacemaker=with_view()), 1_000)
     clean_up.save()
     assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == []
 
@@ -85,8 +87,8 @@ def test_what_failed_anew_during_a_step_is_not_taken_for_forgotten(tmp_path: Pat
     clean_up = CleanUp(str(tmp_path / "debts"), run, quiet, 0.0)
     clean_up.note("eip", 1.0)
     clean_up.note("vip", 24.0)
-    clean_up.step(at(37.0))
-    clean_up.step(at(40.0))
+    clean_up.step(at(37.0), 1_000)
+    clean_up.step(at(40.0), 1_000)
     assert clean_up.resources == ["eip", "vip"]
 
 
@@ -97,7 +99,7 @@ def cleaned_up_after(failed_at: float, clean_up: CleanUp, pacemaker: Pacemaker) 
     now = failed_at
     while len(pacemaker.asked) == before:
         now += 1.0
-        clean_up.step(at(now))
+        clean_up.step(at(now), 1_000)
     return now - failed_at
 
 
@@ -130,7 +132,7 @@ def test_a_failure_that_a_join_brought_back_is_forgotten_on_the_holder(tmp_path:
     pacemaker = Pacemaker()
     clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
     for now in (10.0, 11.0, 12.0):
-        clean_up.step(running(now))
+        clean_up.step(running(now), 1_000)
     assert pacemaker.asked == ["--cleanup --resource eip --node n1"]
 
 
@@ -149,5 +151,59 @@ def test_nothing_is_forgotten_on_a_holder_while_others_may_run_it_or_it_was_not_
         pacemaker = Pacemaker()
         clean_up = CleanUp(str(tmp_path / f"debts{index}"), pacemaker.run, quiet, 0.0)
         for now in (10.0, 11.0, 12.0, 13.0):
-            clean_up.step(dataclasses.replace(running(now), **change))
+            clean_up.step(dataclasses.replace(running(now), **change), 1_000)
         assert not pacemaker.asked
+
+
+ENDS_THE_PAUSE: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"status": status(ME)}),
+    ({}, {"status": status(PEER, term=4)}),
+    ({}, {"status": status(PEER, phase="moving")}),
+    ({}, {"status": dataclasses.replace(status(PEER), table_id="new")}),
+    ({"status": PAUSED}, {}),
+    ({"status_trouble": "timeout"}, {}),
+    ({"advanced_at": {ME: -20.0}}, {}),
+    ({"links": {2: False}}, {}),
+    ({}, {"pacemaker": with_view(members=("n1", "n2", "n3"), failed_here=frozenset({"eip"}))}),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), ENDS_THE_PAUSE)
+def test_the_pause_ends_when_what_it_waited_out_has_changed(
+    tmp_path: Path, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    now = 100.0
+    for _ in range(7):  # the pause has grown to its longest
+        now += cleaned_up_after(now, clean_up, pacemaker) + 20.0
+    clean_up.note("eip", now, began_at=now - 18.0)
+    asked = len(pacemaker.asked)
+    for _ in range(30):
+        now += 1.0
+        clean_up.step(at(now, **before), 1_000)
+    assert len(pacemaker.asked) == asked, "it waits for a reason that nothing here tells of"
+    for _ in range(4):
+        now += 1.0
+        clean_up.step(at(now, **after), 1_000)
+    assert len(pacemaker.asked) == asked + 1
+
+
+def test_nothing_is_tried_that_would_be_refused_anyway(tmp_path: Path) -> None:
+    changes: list[dict[str, Any]] = [{"status": PAUSED}, {"advanced_at": {ME: -20.0}}]
+    for index, change in enumerate(changes):
+        pacemaker = Pacemaker()
+        clean_up = CleanUp(str(tmp_path / f"debts{index}"), pacemaker.run, quiet, 0.0)
+        clean_up.note("eip", 1.0)
+        for now in range(10, 600):
+            clean_up.step(at(float(now), **change), 1_000)
+        assert not pacemaker.asked
+
+
+def test_nothing_is_forgotten_on_a_view_that_only_stands(tmp_path: Path) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    clean_up.note("eip", 1.0)
+    for now in range(10, 40):
+        clean_up.step(at(float(now), pacemaker_trouble="no answer"), 1_000)
+    assert not pacemaker.asked

@@ -153,3 +153,22 @@ def test_a_refused_switchover_is_over() -> None:
     assert len(pacemaker.asked) == 2
     assert orders.progress is not None
     assert orders.progress.state == "failed"
+
+
+def test_on_a_view_that_only_stands_nothing_is_asked_and_nothing_is_done() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    contradicted = {"eip": Word("started", 50.0)}, {"eip": 60.0}
+    orders.step(ordered(pacemaker_trouble="no answer"), 1_000)
+    orders.step(ordered(pacemaker_trouble="no answer", last_roles={"eip": "started"}), 1_000)
+    orders.step(
+        ordered(
+            pacemaker_trouble="no answer", words=contradicted[0], contradicted_since=contradicted[1]
+        ),
+        1_000,
+    )
+    assert not pacemaker.asked
+    assert orders.progress is not None
+    assert orders.progress.state == "seen"
+    orders.step(ordered(), 1_000)
+    assert len(pacemaker.asked) == 2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,27 +14,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+NOW = 1_800_000_000
+
+
 def test_the_incarnation_grows_with_each_start(tmp_path: Path) -> None:
-    far = int(time.time()) + 1_000
-    (tmp_path / "incarnation").write_text(str(far))
+    (tmp_path / "incarnation").write_text(str(NOW + 200))
     warnings: list[str] = []
-    assert next_incarnation(str(tmp_path), warnings.append) == far + 1
-    assert next_incarnation(str(tmp_path), warnings.append) == far + 2
+    assert next_incarnation(str(tmp_path), NOW, warnings.append) == NOW + 201
+    assert next_incarnation(str(tmp_path), NOW, warnings.append) == NOW + 202
     assert not warnings
 
 
 def test_a_counter_from_a_restored_disk_does_not_take_it_back(tmp_path: Path) -> None:
-    earlier = int(time.time()) - 86_400
-    (tmp_path / "incarnation").write_text(str(earlier))
+    (tmp_path / "incarnation").write_text(str(NOW - 86_400))
     warnings: list[str] = []
-    assert next_incarnation(str(tmp_path), warnings.append) >= earlier + 86_400
+    assert next_incarnation(str(tmp_path), NOW, warnings.append) == NOW
     assert not warnings
+
+
+def test_a_counter_that_a_wrong_clock_chose_is_not_continued(tmp_path: Path) -> None:
+    (tmp_path / "incarnation").write_text(str(NOW + 86_400))
+    warnings: list[str] = []
+    assert next_incarnation(str(tmp_path), NOW, warnings.append) == NOW + 1
+    assert next_incarnation(str(tmp_path), NOW, warnings.append) == NOW + 2
+    (said,) = warnings
+    assert "is damaged" in said
 
 
 def test_a_counter_that_cannot_be_written_is_the_clock(tmp_path: Path) -> None:
     warnings: list[str] = []
-    epoch = int(time.time())
-    assert epoch <= next_incarnation(str(tmp_path / "absent"), warnings.append) < epoch + 100
+    assert next_incarnation(str(tmp_path / "absent"), NOW, warnings.append) == NOW + 1
     (said,) = warnings
     assert "cannot be written" in said
 
@@ -60,24 +69,26 @@ def test_a_file_is_replaced_from_many_threads_at_once(tmp_path: Path) -> None:
 
 def test_a_damaged_or_lost_counter_never_goes_back(tmp_path: Path) -> None:
     warnings: list[str] = []
-    epoch = int(time.time())
     for text in ("", "x", "-3", "9" * 30):
         (tmp_path / "incarnation").write_text(text)
-        assert epoch < next_incarnation(str(tmp_path), warnings.append) < epoch + 100
+        assert next_incarnation(str(tmp_path), NOW, warnings.append) == NOW + 1
     assert len(warnings) == 4
     (tmp_path / "incarnation").unlink()
-    assert next_incarnation(str(tmp_path), warnings.append) > epoch
+    assert next_incarnation(str(tmp_path), NOW, warnings.append) == NOW + 1
 
 
 def test_words_survive_but_a_waiting_start_has_to_be_said_again(tmp_path: Path) -> None:
     words = Words(str(tmp_path))
-    granted = Word("started", 5.0, (1, 2), 7, "203.0.113.7")
+    granted = Word("started", 5.0, (1, 2), 7, "203.0.113.7", "t1")
     words.save({"eip": granted, "web": Word("starting", 5.0), "old": Word("stopped", 5.0)})
     loaded = words.load(99.0)
     assert loaded == {
-        "eip": Word("started", 99.0, term=7, public_ip="203.0.113.7"),
+        "eip": Word("started", 99.0, term=7, public_ip="203.0.113.7", table_id="t1"),
         "old": Word("stopped", 99.0),
     }
+    older = {"eip": {"state": "started", "term": 7, "public_ip": "203.0.113.7"}}
+    (tmp_path / "words.json").write_text(json.dumps(older))
+    assert words.load(99.0) == {"eip": Word("started", 99.0, term=7, public_ip="203.0.113.7")}
     (tmp_path / "words.json").write_text("{")
     assert words.load(99.0) == {}
 

@@ -104,5 +104,8 @@ def test_an_outage_of_the_metadata_service_at_the_start_is_said_once(
 
     stopping: Any = SimpleNamespace(is_set=lambda: False, wait=lambda _seconds: False)
     metadata: Any = SimpleNamespace(identity=identity)
-    assert _identity(metadata, stopping) is found
+    pats: list[int] = []
+    watchdog: Any = SimpleNamespace(pat=lambda: pats.append(len(kinds)))
+    assert _identity(metadata, stopping, watchdog) is found
+    assert len(pats) == 20, "the watchdog is fed after each question"
     assert capsys.readouterr().out.count("\n") == 1

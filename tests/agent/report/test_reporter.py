@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent.conclude.test_view import ME, status, with_view
+from agent.conclude.test_view import ME, PEER, status, with_view
 from eip_agent.followup.orders import Orders
 from eip_agent.observe.metadata import Identity
 from eip_agent.remember.board import Board
@@ -88,3 +88,26 @@ def test_the_last_report_promises_nothing_sooner_than_a_calm_one(node: Node) -> 
     node.reporter.shut_down()
     last = node.sent.reports[-1]
     assert (last.cause, last.next_report_within_ms) == ("shutdown", 7_000)
+
+
+def test_a_claim_is_urgent_again_when_it_meets_another_holder_or_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    node = Node(tmp_path)
+    words = {"eip": Word("started", 1_000.0)}
+    claims: dict[str, Any] = {"words": words, "pacemaker": with_view()}
+    promises = []
+    for after, facts in (
+        (0.0, {}),
+        (30.0, {}),
+        (300.0, {}),
+        (1.0, {"status": status(PEER)}),
+        (40.0, {}),
+        (1.0, {"links": {2: False}, "ever_seen": frozenset({"n2"})}),
+    ):
+        now[0] += after
+        claims |= facts
+        promises.append(node.report(**claims).next_report_within_ms)
+    assert promises == [250, 1_000, 7_000, 250, 1_000, 250]

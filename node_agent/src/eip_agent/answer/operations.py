@@ -85,8 +85,8 @@ class Operations:
                 verdict = _OVERTAKEN
             granted = verdict.outcome == "granted"
             if granted:
-                ip, term = verdict.public_ip, verdict.term
-                self._board.set_word(resource, Word("started", now, word.claim, term, ip))
+                grant = verdict.term, verdict.public_ip, verdict.table_id
+                self._board.set_word(resource, Word("started", now, word.claim, *grant))
                 self._clean_up.settled(resource)
             else:
                 # Pacemaker remembers it as failed in either case, by our answer or by its time-out.
@@ -181,7 +181,9 @@ class Operations:
             "version": __version__,
             "report": None if last is None else last.to_detail(),
             "reports_sent": self._publisher.sent_count,
+            "passed_over": self._reporter.passed_over,
             "publishing": s.publish_trouble or "ok",
+            "looking": s.pacemaker_trouble or "ok",
             "reading": s.status_trouble or "ok",
             "status_age_seconds": age_seconds(s, s.status_at),
             "addresses": {

@@ -12,7 +12,7 @@ def status_page(answer: Mapping[str, Any], now_epoch_ms: int) -> str:
     lines = [f"agent        version {answer['version']}"]
     failing = [f"             failing check: {name}" for name in answer["failing_checks"]]
     if report:
-        lines += _sees(report) + failing + _said(report, answer, now_epoch_ms)
+        lines += _sees(report, answer) + failing + _said(report, answer, now_epoch_ms)
     lines += _answered(answer)
     lines += [
         f"pending      a refused start of {name} is to be forgotten" for name in _owed(answer)
@@ -20,7 +20,7 @@ def status_page(answer: Mapping[str, Any], now_epoch_ms: int) -> str:
     return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
 
-def _sees(report: Mapping[str, Any]) -> list[str]:
+def _sees(report: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
     pacemaker = report["pacemaker"]
     quorate = "quorate" if pacemaker["quorate"] else "not quorate"
     members = ", ".join(pacemaker["members"]) or "nobody"
@@ -28,6 +28,8 @@ def _sees(report: Mapping[str, Any]) -> list[str]:
     lines += [f"             {name}: {raw['state']}" for name, raw in report["resources"].items()]
     lines += [f"             lost sight of {raw['node_name']}" for raw in report["suspects"]]
     lines += [f"             {text}" for text in report["health"]["failing"]]
+    if answer.get("looking", "ok") != "ok":
+        lines.append(f"             as last seen: {answer['looking']}")
     ips = report["public_ips"]
     here = "unknown" if ips is None else ", ".join(ips) or "none"
     return [*lines, f"             public addresses here: {here}"]
@@ -36,10 +38,14 @@ def _sees(report: Mapping[str, Any]) -> list[str]:
 def _said(report: Mapping[str, Any], answer: Mapping[str, Any], now_epoch_ms: int) -> list[str]:
     age = max(0.0, (now_epoch_ms - report["observed_at_ms"]) / 1000)
     order = f"{report['incarnation']}.{report['seq']}"
-    return [
+    lines = [
         f"last said    report {order}, {report['cause']}, {age:.1f} s ago",
         f"             publishing: {answer['publishing']}, {answer['reports_sent']} sent",
     ]
+    if answer.get("passed_over"):
+        text = f"the control plane had report {answer['passed_over']} of this node: goes on above"
+        lines.append(f"             {text}")
+    return lines
 
 
 def _answered(answer: Mapping[str, Any]) -> list[str]:

@@ -39,6 +39,11 @@ class Clock:
     def __init__(self) -> None:
         self._epoch_at_0: float | None = None
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether an answer has told the time so far."""
+        return self._epoch_at_0 is not None
+
     def heard(self, date: str) -> None:
         """Takes an answer's `Date` in; one that cannot be read changes nothing."""
         try:
@@ -102,13 +107,14 @@ class Endpoint:
         scope = (self._region, self._service)
         headers = sign(self._keyring.current(), scope, headers, body, time.time())
         status, answer = self._channel.request("POST", "/", body, headers)
+        if self._clock:
+            # A refusal tells the time as well: a request that is signed minutes off is refused.
+            self._clock.heard(self._channel.server_date)
         try:
             decoded = json.loads(answer)
         except ValueError:
             decoded = None
         if status == _OK and isinstance(decoded, dict):
-            if self._clock:
-                self._clock.heard(self._channel.server_date)
             return decoded
         raise _refusal(status, decoded if isinstance(decoded, dict) else {})
 

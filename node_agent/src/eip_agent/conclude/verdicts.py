@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from eip_contract.state_item import SETTLED
 
-from eip_agent.conclude.view import SETTLING_SECONDS, lost_peers
+from eip_agent.conclude.view import (
+    SETTLED_STATES,
+    SETTLING_SECONDS,
+    holder_runs_it,
+    lost_peers,
+    runs_there_as_well,
+)
 from eip_agent.remember.sight import NEVER, Sight, Word
 
 if TYPE_CHECKING:
@@ -18,6 +24,9 @@ if TYPE_CHECKING:
 
 READABLE_SECONDS = 15.0
 SILENT_SECONDS = 10.0
+HEARD_SECONDS = 20.0
+"""A calm node reports every 10 s and reads every 5 s what was taken in of that."""
+
 LINK_BACK_SECONDS = 0.5
 ABSENCE_SECONDS = 5.0
 
@@ -34,6 +43,7 @@ class Verdict:
     reason: str
     term: int | None = None
     public_ip: str = ""
+    table_id: str = ""
 
 
 def start_verdict(s: Sight, resource: str) -> Verdict:
@@ -47,7 +57,8 @@ def start_verdict(s: Sight, resource: str) -> Verdict:
         return Verdict("waiting", _nothing_known(s, resource))
     seen = s.status.last_reports.get(s.instance_id, (0, 0)) >= word.claim
     if address.holder == s.instance_id and address.phase == SETTLED and seen:
-        return Verdict("granted", "granted to this node", address.term, address.public_ip)
+        grant = address.term, address.public_ip, s.status.table_id
+        return Verdict("granted", "granted to this node", *grant)
     if not seen:
         trouble = s.publish_trouble or "it has not taken in this node's claim"
         return Verdict("waiting", f"the control plane did not answer in time: {trouble}")
@@ -59,17 +70,6 @@ def start_verdict(s: Sight, resource: str) -> Verdict:
     elif holder_is_back(s, word, address):
         why = "; its link is back"
     return Verdict("refused" if why else "waiting", _held_by(s, address) + why)
-
-
-def holder_runs_it(s: Sight, resource: str, address: AddressStatus) -> bool:
-    """Whether the holder is a member in sight on which Pacemaker already runs the resource."""
-    name = s.holder_name(address)
-    return (
-        name != s.node_name
-        and name in s.pacemaker.members
-        and name not in lost_peers(s)
-        and name in s.pacemaker.running_on.get(resource, frozenset())
-    )
 
 
 def holder_is_back(s: Sight, word: Word, address: AddressStatus) -> bool:
@@ -90,8 +90,9 @@ def holder_is_back(s: Sight, word: Word, address: AddressStatus) -> bool:
 def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: float) -> Verdict:
     """Whether a resource that was started here still has its address.
 
-    `lost` needs positive evidence from after the grant: another holder with a later term, or the
-    metadata service saying twice that the address is not here while the table cannot be read.
+    `lost` needs positive evidence from after the grant: another holder by a grant that outlived
+    ours, or the metadata service saying twice that the address is not here while the table cannot
+    be read.
     """
     word, address = s.words[resource], s.address(resource)
     # One failed read since does not make a young status less true.
@@ -100,7 +101,7 @@ def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: flo
         if address.holder == s.instance_id:
             if readable:
                 return Verdict("holds", f"held by term {address.term}", address.term)
-        elif word.term is None or address.term > word.term:
+        elif _is_outlived(s, word, address):
             ordered = address.order_target == address.holder
             if ordered and address.order_until_ms > now_epoch_ms:
                 text = f"an operator's order moves {address.public_ip} to {s.holder_name(address)}"
@@ -110,6 +111,19 @@ def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: flo
         text = f"the metadata service says that {word.public_ip} is not on this instance"
         return Verdict("lost", text, word.term)
     return Verdict("unknown", s.status_trouble or "nothing says otherwise", word.term)
+
+
+def _is_outlived(s: Sight, word: Word, address: AddressStatus) -> bool:
+    """Whether another node's grant came after the one that a copy here was started by.
+
+    Within one table the later term says so. A new table counts anew: it has decided about this copy
+    once it has taken in a report of this node and the address is settled elsewhere.
+    """
+    if s.status is None or word.term is None:
+        return s.status is not None
+    if word.table_id == s.status.table_id:
+        return address.term > word.term
+    return address.phase == SETTLED and s.instance_id in s.status.last_reports
 
 
 def _is_absent(s: Sight, resource: str, after: float) -> bool:
@@ -131,15 +145,14 @@ def taken_away(s: Sight, resource: str) -> bool:
     word, address = s.words.get(resource), s.address(resource)
     if word is None or word.state != "started" or word.term is None or address is None:
         return False
-    later = address.term > word.term and s.status_at > word.at
+    later = _is_outlived(s, word, address) and s.status_at > word.at
     return later and address.holder not in (None, s.instance_id, address.order_target)
 
 
 def runs_twice(s: Sight, resource: str) -> bool:
     """Whether Pacemaker sees copies both here and on the holder, which is in sight."""
     address = s.address(resource)
-    here = s.node_name in s.pacemaker.running_on.get(resource, frozenset())
-    return address is not None and here and holder_runs_it(s, resource, address)
+    return address is not None and runs_there_as_well(s, resource, address)
 
 
 def is_behind_a_cut(s: Sight, resource: str) -> bool:
@@ -149,23 +162,63 @@ def is_behind_a_cut(s: Sight, resource: str) -> bool:
     return holder not in s.pacemaker.members or holder in lost_peers(s)
 
 
-def clean_up_reason(s: Sight, resource: str) -> str:
-    """Why the failure of a refused start may be forgotten now; empty while it may not.
+def is_seen_now(s: Sight) -> bool:
+    """Whether Pacemaker's view is settled and no look since has failed: only then may one act."""
+    return s.pacemaker.state in SETTLED_STATES and not s.pacemaker_trouble
 
-    Only with the control plane answering. Forgetting lets Pacemaker start the resource here again,
-    so it must be whole (then Pacemaker knows the holder), or the holder must have gone silent.
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a start here depends on: if it changes, another try may end otherwise."""
+
+    grant: tuple[object, ...]
+    paused: bool
+    readable: bool
+    heard: bool
+    membership: tuple[frozenset[str], frozenset[str]]
+
+
+def circumstances(s: Sight, resource: str, now_epoch_ms: int) -> Circumstances:
+    """What a start of this resource here would meet now.
+
+    Args:
+        s: what is known.
+        resource: the resource.
+        now_epoch_ms: AWS's time, which tells whether a pause is over.
     """
     address = s.address(resource)
-    readable = s.now - s.status_at < READABLE_SECONDS and not s.status_trouble
-    if s.publish_trouble or not readable or address is None:
+    status, whole = s.status, frozenset(s.pacemaker.members)
+    grant = () if address is None else (address.holder, address.term, address.phase)
+    return Circumstances(
+        grant=grant if status is None else (status.table_id, *grant),
+        paused=status is not None and status.paused_until_ms > now_epoch_ms,
+        readable=s.now - s.status_at < READABLE_SECONDS and not s.status_trouble,
+        heard=s.now - s.advanced_at.get(s.instance_id, NEVER) < HEARD_SECONDS,
+        membership=(whole, lost_peers(s)),
+    )
+
+
+def clean_up_reason(s: Sight, resource: str, now_epoch_ms: int) -> str:
+    """Why the failure of a refused start may be forgotten now; empty while it may not.
+
+    Only with the control plane answering, and taking in what this node says: otherwise the next
+    start would only be refused as well, as it would while the cluster is paused. Forgetting lets
+    Pacemaker start the resource here again, so it must be whole (then Pacemaker knows the holder),
+    or the holder must have gone silent.
+    """
+    address, found = s.address(resource), circumstances(s, resource, now_epoch_ms)
+    answers = found.readable and found.heard and not s.publish_trouble
+    acts = is_seen_now(s) and s.pacemaker.state != "maintenance"
+    if address is None or not answers or not acts:
         return ""
-    if s.pacemaker.state not in ("online", "standby"):
+    is_here = address.holder == s.instance_id and address.phase == SETTLED
+    if found.paused and not is_here:
         return ""
     if not lost_peers(s):
         return "the membership is whole"
     if address.holder in (None, s.instance_id):
         return "no other node holds the address"
-    if s.now - s.advanced_at.get(address.holder or "", NEVER) >= SILENT_SECONDS:
+    if s.now - s.advanced_at.get(address.holder, NEVER) >= SILENT_SECONDS:
         return f"{s.holder_name(address)} has been silent for {SILENT_SECONDS:g} s"
     return ""
 
@@ -182,6 +235,7 @@ def failure_came_back(s: Sight, resource: str) -> bool:
         and word.state == "started"
         and word.term is not None
         and s.pacemaker.state == "online"
+        and is_seen_now(s)
         and s.pacemaker_at > word.at
         and s.pacemaker.running_on.get(resource) == frozenset({s.node_name})
         and resource in s.pacemaker.failed_here

@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from eip_contract.report import NodeReport
+    from eip_contract.state_item import AddressStatus
 
     from eip_agent.remember.sight import Sight
     from eip_agent.settings import Settings
 
 SETTLING_SECONDS = 15.0
 """For so long Pacemaker's view may contradict the resource agent's last word."""
+
+ORDER_PATIENCE_SECONDS = 10.0
+"""For so long a copy that runs here makes room for a failover order that sends its address away."""
+
+URGENT_SECONDS, PRESSING_SECONDS = 30.0, 300.0
+"""How long a claim is repeated at the claim's cadence, and at the alert one: then it is no news."""
 
 SETTLED_STATES = ("online", "standby", "maintenance")
 """States in which Pacemaker's view of resources here is to be believed; a node that is joining
@@ -48,12 +55,13 @@ def resource_state(s: Sight, resource: str) -> str:
     Pacemaker adds failures, and speaks alone for a resource without our resource agent.
     """
     word = s.words.get(resource)
+    # Before Pacemaker's first settled word nothing is known, which is not that nothing runs.
+    role = s.last_roles.get(resource, "unknown")
     if word is not None and word.state in ("starting", "stopped"):
         return word.state
     if s.pacemaker.state in ("offline", "unknown"):
-        never = word is None and s.last_roles.get(resource, "stopped") == "stopped"
+        never = word is None and role == "stopped"
         return "stopped" if never and s.pacemaker.state == "offline" else "unknown"
-    role = s.last_roles.get(resource, "stopped")
     if word is None or role == "failed":
         return role
     since = max(word.at, s.contradicted_since.get(resource, s.pacemaker_at))
@@ -70,25 +78,79 @@ def awaiting(s: Sight, states: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _held(s: Sight, resource: str) -> bool:
-    """Whether the address is ours, or an order is taking it away and Pacemaker will follow."""
+    """Whether the address is ours, on its way to another node by order, or also served there."""
     address = s.address(resource)
     if address is None or address.holder is None:
         return False
-    return address.holder in (s.instance_id, address.order_target)
+    if address.holder == s.instance_id or _makes_room(s, address):
+        return True
+    return resource not in s.words and runs_there_as_well(s, resource, address)
+
+
+def _makes_room(s: Sight, address: AddressStatus) -> bool:
+    """Whether an order takes the address away, and Pacemaker may well follow.
+
+    Not for long, and not where the target is lost: if Pacemaker does not follow, this copy is the
+    only one, and its claim is the only evidence on which the address can come back.
+    """
+    if address.holder != address.order_target:
+        return False
+    target = s.holder_name(address)
+    since = s.orders_since.get(address.order_id or "", s.now)
+    in_sight = target in s.pacemaker.members and target not in lost_peers(s)
+    return in_sight and s.now - since < ORDER_PATIENCE_SECONDS
+
+
+def runs_there_as_well(s: Sight, resource: str, address: AddressStatus) -> bool:
+    """Whether Pacemaker runs a resource here and on the holder, both in its sight.
+
+    Of one that is watched as it is, a clone that runs on every node, that is no split-brain.
+    """
+    running_on = s.pacemaker.running_on.get(resource, frozenset())
+    return s.node_name in running_on and holder_runs_it(s, resource, address)
+
+
+def holder_runs_it(s: Sight, resource: str, address: AddressStatus) -> bool:
+    """Whether the holder is a member in sight on which Pacemaker already runs the resource."""
+    name = s.holder_name(address)
+    return (
+        name != s.node_name
+        and name in s.pacemaker.members
+        and name not in lost_peers(s)
+        and name in s.pacemaker.running_on.get(resource, frozenset())
+    )
 
 
 def cadence_seconds(
-    s: Sight, settings: Settings, suspects: frozenset[str], pending: tuple[str, ...]
+    s: Sight,
+    settings: Settings,
+    suspects: frozenset[str],
+    pending: tuple[str, ...],
+    pending_seconds: float = 0.0,
 ) -> float:
-    """How soon the next report follows when nothing changes."""
-    if pending:
+    """How soon the next report follows when nothing changes.
+
+    `pending_seconds` is for how long the youngest of the pending claims has stood as it is.
+    """
+    if pending and pending_seconds < URGENT_SECONDS:
         return settings.claim_seconds
+    if pending and pending_seconds < PRESSING_SECONDS:
+        return settings.alert_seconds
     challenged = s.status is not None and any(
         address.holder == s.instance_id and address.refused_claimant
         for address in s.status.addresses.values()
     )
     troubled = s.pacemaker.state in ("unknown", "pending")
-    return settings.alert_seconds if suspects or challenged or troubled else settings.calm_seconds
+    alert = suspects or challenged or troubled or any(_is_missed(s, name) for name in s.owed)
+    return settings.alert_seconds if alert else settings.calm_seconds
+
+
+def _is_missed(s: Sight, resource: str) -> bool:
+    """Whether a refused start may be all that keeps a resource, which runs nowhere, from running.
+
+    What refused it may end at any time, and each report is what the control plane acts upon.
+    """
+    return s.pacemaker.state in SETTLED_STATES and not s.pacemaker.running_on.get(resource)
 
 
 def news(report: NodeReport) -> tuple[object, ...]:

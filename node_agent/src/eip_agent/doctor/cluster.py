@@ -167,6 +167,7 @@ def _resource(configuration: ET.Element, name: str) -> Iterator[Finding]:
         yield failure(check, "its target-role is Stopped", f"pcs resource enable {name}")
     if not _true(meta.get("is-managed", "true")):
         yield failure(check, "Pacemaker does not manage it", f"pcs resource manage {name}")
+    yield from _everywhere(configuration, found)
     primitives = [p for p in found.iter("primitive") if _type(p) == RESOURCE_AGENT]
     if not primitives:
         yield note(check, f"watched as it is, without {RESOURCE_AGENT}")
@@ -174,6 +175,28 @@ def _resource(configuration: ET.Element, name: str) -> Iterator[Finding]:
         yield from _our_resource(configuration, check, primitive)
     for primitive in _along_with(configuration, found):
         yield from _restarted_twice(configuration, primitive)
+
+
+def _everywhere(configuration: ET.Element, found: ET.Element) -> Iterator[Finding]:
+    """A clone or a bundle that runs on several nodes at once: none of them is the address's."""
+    check = f"Resource {found.get('id')}"
+    text = "it runs on several nodes at once: no node is the one that its address belongs to"
+    for clone in configuration.iterfind("resources/clone"):
+        meta = _meta(configuration, clone)
+        alone = meta.get("clone-max") == "1" or _true(meta.get("promotable", "false"))
+        if found in clone.iter() and not alone:
+            name = clone.get("id")
+            todo = f"pcs resource meta {name} promotable=true, or clone-max=1; or watch another"
+            yield warning(check, text, todo)
+    for bundle in configuration.iterfind("resources/bundle"):
+        container = next(iter(bundle), ET.Element("none"))
+        promoted = container.get("promoted-max", container.get("masters", "0"))
+        replicas = container.get("replicas", promoted)
+        # With promoted replicas only the primitive tells which one is promoted.
+        alone = replicas in ("0", "1") or (promoted == "1" and found is not bundle)
+        if found in bundle.iter() and not alone:
+            todo = f"pcs resource bundle update {bundle.get('id')} container replicas=1"
+            yield warning(check, text, f"{todo}; or watch another")
 
 
 def _along_with(configuration: ET.Element, found: ET.Element) -> list[ET.Element]:

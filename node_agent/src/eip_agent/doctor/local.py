@@ -63,6 +63,11 @@ def check_agent(answer: Mapping[str, Any]) -> Iterator[Finding]:
         yield warning("Agent", text, "systemctl restart eip-agent")
     else:
         yield ok("Agent", f"version {running} runs")
+    if answer.get("passed_over"):
+        text = f"the control plane had report {answer['passed_over']} of this node, ahead of the"
+        text += " agent's own; it goes on above that"
+        todo = "look at the clock, and whether another agent reports as this instance"
+        yield warning("Agent", text, todo)
     for check, key in (("Publishing", "publishing"), ("Reading the state", "reading")):
         if answer[key] != "ok":
             text = f"fails now: {answer[key]}"

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from eip_agent.settings import Settings
 
 CLUSTER_TAG = "eip-arbiter:cluster"
+_SENT_MEANWHILE = 1000
+"""So many reports an agent cannot send while the doctor works."""
+
 _SKEW_SECONDS, _SIGNATURE_SECONDS = 30.0, 300.0
 _SERVICES = {"events": "EventBridge", "dynamodb": "DynamoDB"}
 _REMEDY = {
@@ -214,6 +217,11 @@ def _taken_in(
         return warning("Control plane", text, "systemctl enable --now eip-agent")
     newest = (report["incarnation"], report["seq"])
     age = max(0.0, time.time() - report["observed_at_ms"] / 1000)
+    if last[0] > newest[0] or (last[0] == newest[0] and last[1] > newest[1] + _SENT_MEANWHILE):
+        text = f"it has {seen}, ahead of {newest[0]}.{newest[1]}, which the agent sent last: what"
+        text += " the agent says is not taken in"
+        todo = "look at the clock, and whether another agent reports as this instance; have the"
+        return failure("Control plane", text, f"{todo} control plane forget this node")
     if last < (newest[0], newest[1] - 1):
         text = f"it has {seen}, but the agent sent {newest[0]}.{newest[1]} {age:.0f} s ago"
         todo = "look at the rule and the arbitrate function: its log, its dead letters"

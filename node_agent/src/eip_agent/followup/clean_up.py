@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
 from eip_agent.conclude.verdicts import (
+    Circumstances,
+    circumstances,
     clean_up_reason,
     failure_came_back,
     failure_is_gone,
@@ -30,15 +32,22 @@ _SAVE_AGAIN_SECONDS, _SAVED_SECONDS = 1.0, 3600.0
 
 @dataclass
 class _Debt:
-    """A failed start that we caused; times are monotonic."""
+    """A failed start that we caused; times are monotonic.
+
+    `met` is what it met, as of the last step: a change of that ends the pause.
+    """
 
     noted_at: float
     ready_since: float | None = None
     next_try_at: float = 0.0
+    met: Circumstances | None = None
 
 
 class CleanUp:
-    """Remembers refused starts and has Pacemaker forget each one once its reason is gone."""
+    """Remembers refused starts and has Pacemaker forget each one once its reason is gone.
+
+    A try that fails for a reason that nothing here tells of is repeated after a growing pause.
+    """
 
     def __init__(
         self, path: str, run: Run, say: Say, now: float, take_notes: Callable[[], list[str]] = list
@@ -71,8 +80,8 @@ class CleanUp:
         """Begins anew, since it was granted here; what Pacemaker still remembers is yet to go."""
         self._tries.pop(resource, None)
 
-    def step(self, s: Sight) -> None:
-        """Cleans up what may be cleaned up now."""
+    def step(self, s: Sight, now_epoch_ms: int) -> None:
+        """Cleans up what may be cleaned up now; `now_epoch_ms` is AWS's time."""
         for resource in self._take_notes():
             self._say(
                 "The resource agent reported a failure while the agent was away", resource=resource
@@ -88,7 +97,8 @@ class CleanUp:
                     del self._debts[resource]
                     self._changed()
                 continue
-            reason = clean_up_reason(s, resource)
+            self._mind_changes(s, resource, debt, now_epoch_ms)
+            reason = clean_up_reason(s, resource, now_epoch_ms)
             stopped = resource_state(s, resource) == "stopped"
             if not reason or not (stopped or failure_came_back(s, resource)):
                 debt.ready_since = None
@@ -97,6 +107,14 @@ class CleanUp:
                 debt.ready_since = s.now
             if s.now - debt.ready_since >= _STABLE_SECONDS and s.now >= debt.next_try_at:
                 self._clean_up(s, resource, debt, reason)
+
+    @staticmethod
+    def _mind_changes(s: Sight, resource: str, debt: _Debt, now_epoch_ms: int) -> None:
+        """Ends the pause once what it waited out has changed, be it the grant or who can hear."""
+        met = circumstances(s, resource, now_epoch_ms)
+        if debt.met not in (None, met):
+            debt.next_try_at = min(debt.next_try_at, s.now)
+        debt.met = met
 
     def _clean_up(self, s: Sight, resource: str, debt: _Debt, reason: str) -> None:
         tries = self._tries[resource] = self._tries.get(resource, 0) + 1

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eip_agent.conclude.verdicts import is_behind_a_cut, runs_twice, taken_away
-from eip_agent.conclude.view import SETTLED_STATES
+from eip_agent.conclude.verdicts import is_behind_a_cut, is_seen_now, runs_twice, taken_away
 from eip_agent.followup.asking import Run, Say
 from eip_agent.followup.clean_up import CleanUp
 from eip_agent.remember.sight import NEVER
@@ -33,7 +32,7 @@ class Losses:
     def step(self, s: Sight) -> None:
         """Tells of each loss; where Pacemaker does not run here, the monitor tells of it."""
         for resource, word in s.words.items():
-            if s.pacemaker.state not in SETTLED_STATES or not taken_away(s, resource):
+            if not is_seen_now(s) or not taken_away(s, resource):
                 self._noticed_at.pop(resource, None)
                 continue
             if s.status_at <= self._noticed_at.setdefault(resource, s.status_at):

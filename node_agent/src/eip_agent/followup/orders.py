@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from eip_contract.fields import NAME
 from eip_contract.report import OrderProgress
 
+from eip_agent.conclude.verdicts import is_seen_now
 from eip_agent.conclude.view import lost_peers, resource_state
 from eip_agent.followup.asking import Run, Say
 from eip_agent.remember.sight import NEVER
@@ -72,11 +73,14 @@ class Orders:
             moved_top = followed.moved_top if followed else ""
             followed = self._followed[resource] = _Followed(order_id, moved_top=moved_top)
             self._tell(followed, "seen", "none", resource)
+        word = s.words.get(resource)
+        if not is_seen_now(s) and (word is None or word.state != "started"):
+            return  # nothing is asked, and nothing called done, on a view that is not of now
         state = followed.state
         if state in ("seen", "moving") and resource_state(s, resource) == "started":
             self._tell(followed, "done", self._clear(followed) or "it is started here", resource)
         elif state == "seen" or self._is_to_be_asked_again(s, address, followed):
-            if s.pacemaker.state != "online":
+            if s.pacemaker.state != "online" or not is_seen_now(s):
                 return
             followed.asked_at = s.now
             top = followed.moved_top = s.pacemaker.tops.get(resource, resource)

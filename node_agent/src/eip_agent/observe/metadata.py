@@ -41,6 +41,11 @@ class MetadataService:
         self._channel = Channel(endpoint, connect_seconds=1.0, read_seconds=1.0)
         self._token = ""
 
+    @property
+    def server_date(self) -> str:
+        """The date of the last answer, empty where there was none."""
+        return self._channel.server_date
+
     def identity(self) -> Identity:
         """Who this instance is.
 

@@ -9,6 +9,7 @@ import dataclasses
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from eip_contract.fields import NAME
 
@@ -32,6 +33,12 @@ _STATES = {
     "Starting": "starting",
     "Promoting": "starting",
 }
+
+_REMOTE = "ocf:pacemaker:remote"
+_LATER = {"leading": "started", "incomplete": "stopped"}
+"""What a part that runs alone is called here, and what it is once no more of it has come."""
+
+_BEST_FIRST = ("started", "starting", "leading", "incomplete", "failed", "stopped")
 
 
 def parse_crm_mon(text: str, node_name: str, watched: Iterable[str]) -> PacemakerView:
@@ -112,38 +119,114 @@ def _with_resources(
     roles: dict[str, str] = {}
     running_on: dict[str, frozenset[str]] = {}
     tops: dict[str, str] = {}
+    incomplete: dict[str, str] = {}
     for name in watched:
-        copies: dict[str, list[ET.Element]] = {}
+        ways: list[_Way] = []
         for top in root.iterfind("resources/*"):
-            for copy in _copies(top, name):
-                copies.setdefault(copy.get("id", "").split(":")[0], []).append(copy)
+            found = _ways(top, name)
+            ways += found
+            if found:
                 tops[name] = top.get("id", name)
-        by_node = {node: _state_on(node, copies, root) for node in view.node_ids}
+        by_node = {node: _state_on(node, ways, root) for node in view.node_ids}
         roles[name] = by_node.get(node_name, "stopped")
+        if roles[name] in _LATER:
+            roles[name], incomplete[name] = "starting", _LATER[roles[name]]
         running_on[name] = frozenset(node for node, role in by_node.items() if role == "started")
-    return dataclasses.replace(view, roles=roles, running_on=running_on, tops=tops)
+    return dataclasses.replace(
+        view, roles=roles, running_on=running_on, tops=tops, incomplete=incomplete
+    )
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One way in which a resource can run: each of its primitives, in order, with its instances.
+
+    A bundle has one for each replica; everything else has only one. In a replica the primitive runs
+    on a node of its own, which `hosts` translates.
+    """
+
+    members: Mapping[str, list[ET.Element]]
+    is_replica: bool = False
+    hosts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def places(self, instance: ET.Element) -> list[str]:
+        """The cluster's nodes on which an instance is active."""
+        names = [place.get("name", "") for place in instance.iterfind("node")]
+        return [self.hosts.get(name, name) for name in names]
+
+
+def _ways(top: ET.Element, name: str) -> list[_Way]:
+    """The ways in which `name` can run, none where this element knows nothing of it."""
+    replicas = top.findall("replica")
+    if not replicas:
+        copies = _copies(top, name)
+        return [_Way(_by_name(copies))] if copies else []
+    ways = []
+    for replica in replicas:
+        primitives = list(replica.iter("resource"))
+        whole = top.get("id") == name
+        copies = [copy for copy in primitives if whole or _name(copy) == name]
+        hosts = {
+            copy.get("id", ""): place.get("name", "")
+            for copy in primitives
+            if copy.get("resource_agent") == _REMOTE
+            for place in copy.iterfind("node")
+        }
+        if copies:
+            ways.append(_Way(_by_name(copies), True, hosts))
+    return ways
 
 
 def _copies(element: ET.Element, name: str) -> list[ET.Element]:
     """The primitives that `name` stands for: itself, its clones' copies, or a group's members."""
-    if element.get("id", "").split(":")[0] == name:
+    if _name(element) == name:
         return list(element.iter("resource"))
     return [copy for child in element if child.tag != "node" for copy in _copies(child, name)]
 
 
-def _state_on(node: str, copies: Mapping[str, list[ET.Element]], root: ET.Element) -> str:
-    """One state for a resource on one node; a group is started when all its members are."""
-    members = [_member_state(node, instances, root) for instances in copies.values()]
-    if "failed" in members:
+def _name(element: ET.Element) -> str:
+    return element.get("id", "").split(":")[0]
+
+
+def _by_name(copies: Iterable[ET.Element]) -> dict[str, list[ET.Element]]:
+    members: dict[str, list[ET.Element]] = {}
+    for copy in copies:
+        members.setdefault(_name(copy), []).append(copy)
+    return members
+
+
+def _state_on(node: str, ways: Iterable[_Way], root: ET.Element) -> str:
+    """One state for a resource on one node: the best of the ways in which it can run there."""
+    return min((_way_on(node, way, root) for way in ways), key=_BEST_FIRST.index, default="stopped")
+
+
+def _way_on(node: str, way: _Way, root: ET.Element) -> str:
+    """Started when all is that Pacemaker means to run: the members before the first disabled one.
+
+    Where only the first members of a group run, and none starts, the others may follow; or this is
+    all that Pacemaker can run of it. A replica without its service never is.
+    """
+    states = {name: _member_state(node, way, found, root) for name, found in way.members.items()}
+    meant = list(states.values())
+    for number, instances in enumerate(way.members.values()):
+        if any(instance.get("target_role", "").lower() == "stopped" for instance in instances):
+            meant = meant[:number]
+            break
+    counted = meant or list(states.values())
+    if "failed" in counted:
         return "failed"
-    if members and all(state == "started" for state in members):
+    if all(state == "started" for state in counted):
         return "started"
-    return "stopped" if all(state == "stopped" for state in members) else "starting"
+    if "starting" in meant:
+        return "starting"
+    if way.is_replica and "started" in meant:
+        return "incomplete"
+    return "leading" if meant[:1] == ["started"] else "stopped"
 
 
-def _member_state(node: str, instances: list[ET.Element], root: ET.Element) -> str:
+def _member_state(node: str, way: _Way, instances: Iterable[ET.Element], root: ET.Element) -> str:
     for instance in instances:
-        places = [place.get("name") for place in instance.iterfind("node")]
+        places = way.places(instance)
         if node in places and len(places) > 1:
             return _state_by_history(node, instance.get("id", ""), root)
         if node in places:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Callable
 from eip_agent.calls.channel import ExchangeError
 from eip_agent.calls.commands import run
 from eip_agent.conclude.verdicts import ABSENCE_SECONDS
-from eip_agent.conclude.view import SETTLED_STATES, lost_peers
-from eip_agent.observe.corosync import CommandLinks, LibraryLinks
+from eip_agent.conclude.view import SETTLED_STATES, SETTLING_SECONDS, lost_peers
+from eip_agent.observe.corosync import CommandLinks, LibraryLinks, NoReadingError
 from eip_agent.observe.pacemaker import parse_crm_mon, parse_quorum_mode
 from eip_agent.remember.board import Board, Outcome
-from eip_agent.remember.sight import PacemakerView, Sight, Word
+from eip_agent.remember.sight import NEVER, PacemakerView, Sight, Word
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eip_contract.state_item import ClusterStatus
 
     from eip_agent.observe.metadata import Keyring, MetadataService
@@ -30,6 +32,12 @@ _COMMAND_SECONDS = 5.0
 _STARTING_SECONDS, _TROUBLED_SECONDS = 0.5, 2.0
 _STATUS_STARTING_SECONDS = 0.1
 _FRESH_GRANT_SECONDS = 30.0
+_STANDING_SECONDS, _STANDING_LOOKS = 30.0, 3
+"""For so long, but at least for so many looks of a calm node, what was read last stands for looks
+that bring nothing: a look that fails is the absence of a reading, and no word of Pacemaker's."""
+
+_QUORUM_AGAIN_SECONDS = 300.0
+_UNREADABLE = ("offline", "unknown")
 
 
 class Watchers:
@@ -45,6 +53,11 @@ class Watchers:
         self._board, self._settings, self._say = board, settings, say
         self._table, self._metadata, self._keyring, self._links = sources
         self._asking_metadata = Outcome("Asking the metadata service", say)
+        self._asking_corosync = Outcome("Asking Corosync for its links", say)
+        self._stands_seconds = max(_STANDING_SECONDS, _STANDING_LOOKS * settings.calm_seconds)
+        self._first_look_at: float | None = None
+        self._links_at = NEVER
+        self._quorum_known: tuple[object, float] = (None, NEVER)
 
     def observe(self) -> float:
         """Asks Pacemaker, and reads notes that the resource agent left while nobody answered."""
@@ -52,41 +65,87 @@ class Watchers:
         command = [*shlex.split(self._settings.crm_mon), "-1", "--output-as=xml"]
         text = run(command, _COMMAND_SECONDS)
         seen = parse_crm_mon(text, self._settings.node_name, self._settings.resources)
-        mode = self._quorum_mode(seen)
+        mode = self._quorum_mode(seen, began)
         with self._board.changed:
             before = self._board.sight()
             for resource in self._board.words.take_notes("released", self._settings.resources):
                 self._say("The resource was stopped while the agent was away", resource=resource)
                 self._board.set_word(resource, Word("stopped", began))
-            facts: dict[str, Any] = {"pacemaker_at": began, "quorum_mode": mode}
-            if seen.state in ("offline", "unknown"):
+            self._note_reading(seen, gone=before.corosync_gone)
+            if seen.state not in _UNREADABLE:
+                facts = self._facts(before, seen, began)
+                self._board.know(pacemaker=seen, pacemaker_at=began, quorum_mode=mode, **facts)
+            elif self._stands(before, began):
+                self._board.know()
+            else:
                 # Corosync may still tell of links: keep who is who.
                 kept = before.pacemaker
                 seen = dataclasses.replace(seen, node_ids=kept.node_ids, left=kept.left)
-            elif seen.state in SETTLED_STATES:
-                facts["last_roles"] = seen.roles
-                facts["ever_seen"] = before.ever_seen | set(seen.members)
-                facts["contradicted_since"] = {
-                    name: before.contradicted_since.get(name, began)
-                    for name, word in before.words.items()
-                    if word.state == "started" and seen.roles.get(name) == "stopped"
-                }
-            self._board.know(pacemaker=seen, **facts)
-        self._tell_membership(before.pacemaker, seen)
+                self._board.know(pacemaker=seen, quorum_mode=mode)
         s = self._board.sight()
+        self._tell_membership(before.pacemaker, s.pacemaker)
         if _starting(s):
             return _STARTING_SECONDS
         troubled = seen.state not in ("online", "standby") or lost_peers(s)
         return _TROUBLED_SECONDS if troubled else self._settings.calm_seconds
 
-    def _quorum_mode(self, seen: PacemakerView) -> str:
-        if seen.state in ("offline", "unknown"):
+    def _note_reading(self, seen: PacemakerView, *, gone: bool) -> None:
+        if seen.state == "unknown":
+            self._board.looking.failed("unreadable", "crm_mon gives no readable answer in time")
+        elif seen.state == "offline" and not gone:
+            self._board.looking.failed("offline", "crm_mon is not connected, but Corosync is there")
+        else:
+            self._board.looking.succeeded()
+
+    def _stands(self, before: Sight, now: float) -> bool:
+        """Whether the view in force, for want of a reading, goes on to stand.
+
+        Not where Corosync is gone: Pacemaker cannot do without, so two sources agree.
+        """
+        if self._first_look_at is None:
+            self._first_look_at = now
+        since = max(before.pacemaker_at, self._first_look_at)
+        return not before.corosync_gone and now - since < self._stands_seconds
+
+    @staticmethod
+    def _facts(before: Sight, seen: PacemakerView, began: float) -> dict[str, Any]:
+        """What follows from a view that was read; only a settled one tells of resources."""
+        if seen.state not in SETTLED_STATES:
+            return {}
+        incomplete_since = {
+            name: before.incomplete_since.get(name, began) for name in seen.incomplete
+        }
+        # A part that runs alone is a start under way only for as long as the rest may follow.
+        for_good = {
+            name: seen.incomplete[name]
+            for name, since in incomplete_since.items()
+            if began - since > SETTLING_SECONDS
+        }
+        return {
+            "last_roles": {**seen.roles, **for_good},
+            "incomplete_since": incomplete_since,
+            "ever_seen": before.ever_seen | set(seen.members),
+            "contradicted_since": {
+                name: before.contradicted_since.get(name, began)
+                for name, word in before.words.items()
+                if word.state == "started" and seen.roles.get(name) == "stopped"
+            },
+        }
+
+    def _quorum_mode(self, seen: PacemakerView, now: float) -> str:
+        """The quorum mode, asked for again when who takes part has changed, and now and then."""
+        if seen.state in _UNREADABLE:
             return "unknown"
-        known = self._board.sight().quorum_mode
-        if known != "unknown":
+        who, known = (seen.members, seen.node_ids), self._board.sight().quorum_mode
+        asked_for, at = self._quorum_known
+        if known != "unknown" and who == asked_for and now - at < _QUORUM_AGAIN_SECONDS:
             return known
         command = [*shlex.split(self._settings.corosync_quorumtool), "-s"]
-        return parse_quorum_mode(run(command, _COMMAND_SECONDS))
+        mode = parse_quorum_mode(run(command, _COMMAND_SECONDS))
+        if mode == "unknown":
+            return known  # a tool that fails says nothing of the quorum; the next look asks again
+        self._quorum_known = (who, now)
+        return mode
 
     def _tell_membership(self, before: PacemakerView, after: PacemakerView) -> None:
         if (before.state, before.members) != (after.state, after.members):
@@ -102,16 +161,33 @@ class Watchers:
         """Asks Corosync which nodes its links reach."""
         s = self._board.glance()
         names = {i: name for name, i in s.pacemaker.node_ids.items() if name != s.node_name}
-        links = self._links.read(names)
+        links, gone = self._read_links(s, names)
         now = time.monotonic()
-        if links != s.links:
+        if links != s.links or gone != s.corosync_gone:
             reached = ",".join(sorted(names.get(i, "?") for i, up in (links or {}).items() if up))
             self._say("Corosync's links changed", reaches=reached, readable=links is not None)
             before = s.links or {}
             changed = {i: now for i, up in (links or {}).items() if before.get(i) != up}
-            self._board.know(links=links, link_changed_at={**s.link_changed_at, **changed})
+            self._board.know(
+                links=links, corosync_gone=gone, link_changed_at={**s.link_changed_at, **changed}
+            )
             self._board.observer_wake.set()
         return self._settings.link_seconds
+
+    def _read_links(
+        self, s: Sight, names: Mapping[int, str]
+    ) -> tuple[Mapping[int, bool] | None, bool]:
+        """What the links reach, None where that is not known, and whether Corosync is gone."""
+        began = time.monotonic()
+        try:
+            links = self._links.read(names)
+        except NoReadingError as error:
+            self._asking_corosync.failed("unreadable", str(error))
+            stands = began - self._links_at < self._stands_seconds
+            return (s.links, s.corosync_gone) if stands else (None, False)
+        self._asking_corosync.succeeded()
+        self._links_at = began
+        return links, links is None
 
     def read_status(self) -> float:
         """Reads the cluster's state from the table."""
@@ -147,7 +223,33 @@ class Watchers:
                     holder=status.node_names.get(holder, holder) if status else holder,
                     term=address.term,
                 )
-        self._board.know(status=status, status_at=began, advanced_at=advanced)
+        addresses = () if status is None else status.addresses.values()
+        orders = {address.order_id for address in addresses if address.order_id}
+        orders_since = {order: s.orders_since.get(order, began) for order in sorted(orders)}
+        with self._board.changed:
+            self._board.know(
+                status=status, status_at=began, advanced_at=advanced, orders_since=orders_since
+            )
+            self._renew_words()
+
+    def _renew_words(self) -> None:
+        """A copy that runs by a grant remembers the grant in force, not the one of its start.
+
+        Another table counts its terms anew; whoever holds the address there holds it by those.
+        """
+        s = self._board.sight()
+        for resource, word in s.words.items():
+            address = s.address(resource)
+            if s.status is None or address is None or address.holder != s.instance_id:
+                continue
+            table_id, seen = s.status.table_id, s.status.last_reports.get(s.instance_id, (0, 0))
+            # A read may be older than the last one: nothing from before the start renews its word.
+            counts = word.state == "started" and s.status_at > word.at and seen >= word.claim
+            if counts and (word.term, word.table_id) != (address.term, table_id):
+                new = dataclasses.replace(
+                    word, term=address.term, table_id=table_id, public_ip=address.public_ip
+                )
+                self._board.set_word(resource, new)
 
     def ask_metadata(self) -> float:
         """Renews credentials and reads the public addresses of this instance."""

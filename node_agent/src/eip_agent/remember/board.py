@@ -62,6 +62,7 @@ class Board:
         self.changed = threading.Condition(threading.RLock())
         self.publishing = Outcome("Publishing", say)
         self.reading = Outcome("Reading the state", say)
+        self.looking = Outcome("Asking Pacemaker", say)
         self.observer_wake = threading.Event()
         self.status_wake = threading.Event()
         self.metadata_wake = threading.Event()
@@ -77,6 +78,7 @@ class Board:
                 now=time.monotonic(),
                 publish_trouble=self.publishing.trouble,
                 status_trouble=self.reading.trouble,
+                pacemaker_trouble=self.looking.trouble,
             )
 
     def glance(self) -> Sight:

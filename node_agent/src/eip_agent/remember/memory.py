@@ -10,33 +10,38 @@ import contextlib
 import json
 import os
 import threading
-import time
 from typing import Any, Callable
-
-from eip_contract.fields import MAX_COUNTER
 
 from eip_agent.remember.sight import Word
 
+_AHEAD_SECONDS = 300
+"""A counter that is so far ahead of the clock is damaged: nobody would take in what it numbers."""
 
-def next_incarnation(state_dir: str, warn: Callable[[str], None]) -> int:
+
+def next_incarnation(state_dir: str, epoch_seconds: int, warn: Callable[[str], None]) -> int:
     """Counts this start, on disk before it returns.
 
     Never less than the seconds since the epoch, which no counter of starts can have passed: so it
     does not go back with a lost or damaged counter, one on a disk that was restored, or one that
-    cannot be read or written.
+    cannot be read or written. Nor far ahead of them, as one that a wrong clock once chose.
+
+    Args:
+        state_dir: the folder of the counter.
+        epoch_seconds: now, by the best clock there is; this machine's own may be days off.
+        warn: takes a sentence about what was wrong.
     """
     path = os.path.join(state_dir, "incarnation")
     try:
         with open(path, encoding="ascii") as file:
             last = int(file.read(32))
     except FileNotFoundError:
-        last = int(time.time())
+        last = epoch_seconds
     except (OSError, ValueError):
         last = 0
-    if not 0 < last < MAX_COUNTER:
-        last = int(time.time())
+    if not 0 < last <= epoch_seconds + _AHEAD_SECONDS:
+        last = epoch_seconds
         warn(f"{path} is damaged or cannot be read: the incarnation goes on from the clock, {last}")
-    count = max(last + 1, int(time.time()))
+    count = max(last + 1, epoch_seconds)
     try:
         replace_file(path, str(count))
     except OSError as error:
@@ -84,6 +89,7 @@ class Words:
                 at=now,
                 term=raw.get("term"),
                 public_ip=raw.get("public_ip", ""),
+                table_id=raw.get("table_id", ""),
             )
             for name, raw in read_json(self._path).items()
             if isinstance(raw, dict) and raw.get("state") in ("started", "stopped")
@@ -92,7 +98,12 @@ class Words:
     def save(self, words: dict[str, Word]) -> None:
         """Remembers the words."""
         plain = {
-            name: {"state": word.state, "term": word.term, "public_ip": word.public_ip}
+            name: {
+                "state": word.state,
+                "term": word.term,
+                "public_ip": word.public_ip,
+                "table_id": word.table_id,
+            }
             for name, word in words.items()
         }
         replace_file(self._path, json.dumps(plain))

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING, Callable
 
+from eip_contract.fields import MAX_COUNTER
 from eip_contract.report import (
     MAX_NODES,
     MAX_PUBLIC_IPS,
@@ -48,17 +49,40 @@ class Reporter:
         self._sent_at = NEVER
         self._since: dict[str, tuple[str, float]] = {}
         self.last: NodeReport | None = None
+        self.passed_over = ""
+        """The report of this node in the table that was ahead of this agent; empty if none was."""
 
     @property
     def next_order(self) -> tuple[int, int]:
         """Incarnation and `seq` of the next report; to be read with the board held."""
+        self._keep_ahead(self._board.sight())
         return self._incarnation, self._next_seq
+
+    def _keep_ahead(self, s: Sight) -> bool:
+        """Goes on above what the table has of this node, where that is ahead; tells whether it was.
+
+        A clock that was wrong, a lost state folder or somebody else's report did that. The control
+        plane takes in only what is newer than it has, so that this node would not be heard.
+        """
+        known = (0, 0) if s.status is None else s.status.last_reports.get(s.instance_id, (0, 0))
+        if known < (self._incarnation, self._next_seq) or known[0] >= MAX_COUNTER:
+            return False
+        self.passed_over = f"{known[0]}.{known[1]}"
+        self._say(
+            "The control plane has a later report of this node than this agent has sent",
+            report=self.passed_over,
+            own=f"{self._incarnation}.{self._next_seq}",
+        )
+        self._incarnation, self._next_seq = known[0] + 1, 0
+        return True
 
     def pulse(self) -> float:
         """Sends a report if there is news or one is due; returns the seconds until the next."""
         with self._board.changed:
-            report = self._draft(self._board.sight())
-            news = self.last is None or view.news(report) != view.news(self.last)
+            s = self._board.sight()
+            unheard = self._keep_ahead(s)
+            report = self._draft(s)
+            news = self.last is None or unheard or view.news(report) != view.news(self.last)
             if news or time.monotonic() >= self._due_at():
                 self._send(report)
             return self._due_at() - time.monotonic()
@@ -105,7 +129,8 @@ class Reporter:
         for name in s.pacemaker.node_ids:
             self._for_ms(f"peer {name}", "lost" if name in suspects else "seen", s.now)
         pending = view.awaiting(s, states)
-        within = view.cadence_seconds(s, self._settings, suspects, pending)
+        claimed_for = self._claimed_for_seconds(s, suspects, pending)
+        within = view.cadence_seconds(s, self._settings, suspects, pending, claimed_for)
         report = NodeReport(
             cluster_id=self._settings.cluster_id,
             node_name=s.node_name,
@@ -137,6 +162,18 @@ class Reporter:
             order=self._orders.progress,
         )
         return dataclasses.replace(report, cause=view.cause(self.last, report))
+
+    def _claimed_for_seconds(
+        self, s: Sight, suspects: frozenset[str], pending: tuple[str, ...]
+    ) -> float:
+        """For how long the youngest claim has met the same holder, with the same nodes lost."""
+        durations = []
+        for name in self._settings.resources:
+            address = s.address(name)
+            against = f"{address and address.holder} without {','.join(sorted(suspects))}"
+            ms = self._for_ms(f"claim {name}", against if name in pending else "none", s.now)
+            durations += [ms / 1000] if name in pending else []
+        return min(durations, default=0.0)
 
     def _for_ms(self, key: str, value: str, now: float) -> int:
         """For how long a value has been what it is now."""
