@@ -94,9 +94,9 @@ def test_a_move_that_the_old_version_began_is_resumed_by_the_new_one(
     assert refused.hits >= 1
     refused.clear()
     assert (cluster.address.phase, cluster.holder) == (Phase.MOVING, "n2")
-    update(AnswerSeconds="5", MoveSeconds="12")
+    update(AnswerSeconds="4", MoveSeconds="11")
     newer = Local(aws)
-    assert newer.arbiter.policy.answer_ms == 5_000
+    assert newer.arbiter.policy.answer_ms == 4_000
     newer.now_ms = local.now_ms
     newer.hear(cluster.claims("n2"), after_seconds=local.arbiter.policy.move_ms / 1000)
     assert newer.told.of("decided")[0] == "R031"

@@ -170,7 +170,7 @@ def test_an_update_that_fails_half_way_leaves_the_old_one_at_work(one: Emulator)
     broken = text.replace("\nResources:\n", f"\nResources:\n{taken}", 1)
     assert broken != text
     (one.built / "broken.yaml").write_text(broken)
-    done = one.deploy("one", "broken.yaml", AnswerSeconds="5")
+    done = one.deploy("one", "broken.yaml", AnswerSeconds="2")
     assert done.returncode != 0
     happened = [
         (event["LogicalResourceId"], event["ResourceStatus"], event.get("ResourceStatusReason", ""))

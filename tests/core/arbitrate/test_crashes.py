@@ -69,6 +69,7 @@ def drifted(cluster: Cluster, local: Local) -> Step:
 
 def released_long_ago(cluster: Cluster, local: Local) -> Step:
     local.settle_on_n1(cluster)
+    local.wait(65)
     report = cluster.stands_by("n1", for_ms=61_000)
     return lambda: local.hear(report)
 

@@ -218,6 +218,7 @@ class TestR080Drift:
         self, aws: EmbeddedAws, cluster: Cluster, local: Local
     ) -> None:
         local.settle_on_n1(cluster)
+        local.wait(65)
         cluster.world.associate("n2")
         since = aws.journal.now()
         local.hear(cluster.runs("n1", public_ips=()), after_seconds=20)
@@ -274,6 +275,7 @@ class TestR090Release:
         self, aws: EmbeddedAws, cluster: Cluster, local: Local
     ) -> None:
         local.settle_on_n1(cluster)
+        local.wait(65)
         since = aws.journal.now()
         local.hear(cluster.stands_by("n1", for_ms=59_000))
         assert cluster.moves(since) == []
@@ -287,6 +289,7 @@ class TestR090Release:
         self, aws: EmbeddedAws, cluster: Cluster, local: Local
     ) -> None:
         local.settle_on_n1(cluster)
+        local.wait(65)
         cluster.world.associate("n2")
         since = aws.journal.now()
         local.hear(self.released(cluster))
@@ -299,6 +302,7 @@ class TestR090Release:
         self, cluster: Cluster, local: Local
     ) -> None:
         local.settle_on_n1(cluster)
+        local.wait(65)
         old = cluster.address.association_id
         assert old is not None
         local.crashes(after=2, what=lambda: local.hear(self.released(cluster)))

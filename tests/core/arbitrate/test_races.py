@@ -198,12 +198,20 @@ class Meanwhile:
 
 class TestAnOrderBetweenGrantAndSettlement:
     def moved_while(self, local: Local, cluster: Cluster, target: str) -> dict[str, Any]:
-        """A failover of dead n1 to n2, during which the operator orders it to `target`."""
+        """A failover of dead n1 to n2, during which the operator orders it to `target`.
+
+        Another node gets it only once the deadline of the move has passed.
+        """
         answers = []
         order = {"verb": "failover", "cluster": cluster.id, "target": target, "force": True}
         local.settle_on_n1(cluster)
         claim = local.n1_dies(cluster)
-        meanwhile = Meanwhile(local, lambda: answers.append(local.operate(order)))
+
+        def ordered() -> None:
+            local.wait(local.arbiter.policy.move_ms / 1000 if target != "n2" else 0)
+            answers.append(local.operate(order))
+
+        meanwhile = Meanwhile(local, ordered)
         overtaken = replace(local.arbiter, elastic_ips=meanwhile)  # type: ignore[arg-type]
         overtaken.on_report(claim, local.now_ms)
         (answer,) = answers
@@ -240,6 +248,7 @@ class TestACallThatEndsAfterANewerGrantIsSettled:
         claim = local.n1_dies(cluster)
 
         def meanwhile() -> None:
+            local.wait(local.arbiter.policy.move_ms / 1000)
             assert local.operate(order)["outcome"] == "moved"
             then()
 

@@ -268,6 +268,7 @@ class TestWithoutReports:
         self, watched: Watched, cluster: Cluster, local: Local
     ) -> None:
         release_ms = local.arbiter.policy.release_ms
+        local.wait(release_ms / 1000)
         # The report's own record: then its invocation dies.
         local.crashes(1, lambda: local.hear(cluster.report("n1", for_ms=release_ms)))
         assert cluster.world.holder() == "n1"

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from eip_arbiter.decision import claims
 from eip_arbiter.decision.outcome import ReportSeen
-from eip_arbiter.decision.policy import PROMISE_SLACK_MS, Policy
+from eip_arbiter.decision.policy import DRIFT_RULE, PROMISE_SLACK_MS, Policy
 from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
 
 REAL_QUORUM = ("majority", "device")
@@ -239,12 +239,14 @@ class Case:
 
     @cached_property
     def drift_pause_ms(self) -> int:
-        """How long a grant is settled before drift is put right: longer after each move lately.
+        """How long a grant is settled before drift is put right.
 
-        A holder that denies its address, or somebody who takes it off again and again, costs less
+        Where the grant in force put drift right already, twice as long for each move lately: a
+        holder that denies its address, or somebody who takes it off again and again, costs less
         and less.
         """
-        return self.policy.drift_ms << min(self.moves_in_window, MOST_DOUBLINGS)
+        again = self.moves_in_window if self.address.rule == DRIFT_RULE else 0
+        return self.policy.drift_ms << min(again, MOST_DOUBLINGS)
 
     @property
     def is_moving_in_time(self) -> bool:

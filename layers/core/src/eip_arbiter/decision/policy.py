@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DRIFT_RULE = "R080"
+"""Putting drift right is no move to another node, but one too many is as bad."""
 FRESH_FACTOR = 2
 FRESH_SLACK_MS = 2_000
 PROMISE_SLACK_MS = 1_000

@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from eip_arbiter.decision.outcome import Change, Grant, Note, Release, Resume
-from eip_arbiter.decision.policy import Policy
+from eip_arbiter.decision.policy import DRIFT_RULE, Policy
 from eip_arbiter.decision.snapshot import Address, Order, Phase
 
-DRIFT_RULE = "R080"
-"""Putting drift right is no move to another node, but one too many is as bad."""
 REMEMBERED_ORDERS = 5
 """So many of an address's orders are known after their end. Each takes 17 bytes of the item."""
 
