@@ -24,6 +24,7 @@ from eip_arbiter.decision.snapshot import (
     Node,
     Snapshot,
     overtaken_by,
+    unheld,
 )
 from eip_arbiter.ports import (
     Committed,
@@ -109,14 +110,16 @@ class DynamoDbStore:
         item = self._get(key.cluster_partition_key(cluster_id), key.STATE_SORT_KEY)
         return shape.to_snapshot(cluster_id, item) if item else None
 
-    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
+    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> str | None:
         """Three writes at the most, each harmless if it is done again after a crash."""
         pointer = {
             "pk": key.instance_partition_key(node.instance_id),
             "sk": MEMBER_SORT_KEY,
             "c": cluster_id,
         }
-        self._client.put_item(TableName=self._table, Item=_attributes(pointer))
+        before = self._client.put_item(
+            TableName=self._table, Item=_attributes(pointer), ReturnValues="ALL_OLD"
+        )
         empty = {
             "pk": key.cluster_partition_key(cluster_id),
             "sk": key.STATE_SORT_KEY,
@@ -135,22 +138,27 @@ class DynamoDbStore:
             path = f"{key.ADDRESSES}.#a{index}"
             sets.append(f"{path} = if_not_exists({path}, :a{index})")
         self._update(cluster_id, f"SET {', '.join(sets)}", "attribute_exists(pk)", names, values)
+        former = _plain(before.get("Attributes", {})).get("c")
+        return former if isinstance(former, str) else None
+
+    def readdress(
+        self, snapshot: Snapshot, addresses: Mapping[str, Address]
+    ) -> Committed | LostRace:
+        """One UpdateItem, conditional on the version."""
+        entries = {resource: shape.from_address(a) for resource, a in addresses.items()}
+        return self._if_version_holds(snapshot, f", {key.ADDRESSES} = :all", {}, {":all": entries})
 
     def forget(self, snapshot: Snapshot, instance_ids: Collection[str]) -> Committed | LostRace:
         """One UpdateItem, conditional on the version."""
         names = {f"#i{index}": instance for index, instance in enumerate(instance_ids)}
         parts = (key.MEMBERS, key.REPORTS, shape.ALARMS, shape.EVIDENCE)
         gone = ", ".join(f"{part}.{name}" for name in names for part in parts)
-        return self._committed(
-            snapshot.cluster_id,
-            self._update(
-                snapshot.cluster_id,
-                f"SET #v = :next REMOVE {gone}",
-                "#v = :v",
-                {"#v": key.VERSION, **names},
-                {":v": snapshot.version, ":next": snapshot.version + 1},
-            ),
-        )
+        sets, values = "", {}
+        for index, address in enumerate(unheld(snapshot, instance_ids)):
+            names[f"#a{index}"] = address.resource
+            values[f":a{index}"] = shape.from_address(address)
+            sets += f", {key.ADDRESSES}.#a{index} = :a{index}"
+        return self._if_version_holds(snapshot, f"{sets} REMOVE {gone}", names, values)
 
     def commit(
         self, snapshot: Snapshot, address: Address, rested_on: tuple[ReportSeen, ...]
@@ -209,16 +217,8 @@ class DynamoDbStore:
 
     def pause(self, snapshot: Snapshot, until_ms: int) -> Committed | LostRace:
         """One UpdateItem, conditional on the version."""
-        return self._committed(
-            snapshot.cluster_id,
-            self._update(
-                snapshot.cluster_id,
-                f"SET {key.PAUSED_UNTIL} = :until, #v = :next",
-                "#v = :v",
-                {"#v": key.VERSION},
-                {":until": until_ms, ":v": snapshot.version, ":next": snapshot.version + 1},
-            ),
-        )
+        update = f", {key.PAUSED_UNTIL} = :until"
+        return self._if_version_holds(snapshot, update, {}, {":until": until_ms})
 
     def append_history(self, entry: HistoryEntry) -> None:
         """One PutItem; the key says which step it was, so a repeated step keeps its first line."""
@@ -279,6 +279,17 @@ class DynamoDbStore:
                 raise
             return _Refused(_plain(cast("dict[str, Any]", error.response).get("Item", {})))
         return _Written(_plain(answer["Attributes"]))
+
+    def _if_version_holds(
+        self, snapshot: Snapshot, update: str, names: dict[str, str], values: Mapping[str, Any]
+    ) -> Committed | LostRace:
+        """What to SET beside the next version, and more clauses after it."""
+        versions = {":v": snapshot.version, ":next": snapshot.version + 1}
+        cluster_id, names = snapshot.cluster_id, {"#v": key.VERSION, **names}
+        outcome = self._update(
+            cluster_id, f"SET #v = :next{update}", "#v = :v", names, {**versions, **values}
+        )
+        return self._committed(cluster_id, outcome)
 
     @staticmethod
     def _committed(cluster_id: str, outcome: _Written | _Refused) -> Committed | LostRace:
