@@ -9,6 +9,7 @@ from core.harness import Cluster
 from core.local import CrashedHere, Local
 from core.observed import lines, metrics
 from core.watch.watched import Heard, Watched
+from eip_arbiter.arbitrate.announcing import Announcement
 from eip_arbiter.aws.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.decision.snapshot import Phase
 from eip_arbiter.ports import Ec2Word, MoveFailedError, Seen, Unready
@@ -238,6 +239,19 @@ class TestSilence:
         assert watched.seen.silent_since_ms == {}
         watched.look()
         assert watched.heard.kinds.count("Holder Silent") == 2
+
+    def test_that_is_left_out_is_told_by_a_later_look_while_it_lasts(
+        self, watched: Watched
+    ) -> None:
+        class ToldLately(Heard):
+            def announce(self, announcement: Announcement) -> bool:
+                return super().announce(announcement) and len(self.said) > 4
+
+        heard = ToldLately()
+        arbiter = replace(watched.local.arbiter, announcer=heard)
+        watched.watch = replace(watched.watch, arbiter=arbiter)
+        assert [watched.look()["not_ready"] for _ in range(8)] == [1] * 8
+        assert (heard.kinds.count("Holder Silent"), heard.kinds.count("Not Ready")) == (4, 2)
 
     def test_of_a_standby_is_a_matter_of_readiness(self, watched: Watched) -> None:
         watched.local.wait(60)

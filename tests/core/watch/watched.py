@@ -20,8 +20,9 @@ class Heard:
     def __init__(self) -> None:
         self.said: list[Announcement] = []
 
-    def announce(self, announcement: Announcement) -> None:
+    def announce(self, announcement: Announcement) -> bool:
         self.said.append(announcement)
+        return True
 
     def send(self) -> None:
         pass

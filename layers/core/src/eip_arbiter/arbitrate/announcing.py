@@ -42,8 +42,8 @@ class Announcement:
 class Announcer(Protocol):
     """Where announcements go. Neither method raises for a bus that is out of reach."""
 
-    def announce(self, announcement: Announcement) -> None:
-        """Takes one in; nothing is sent yet."""
+    def announce(self, announcement: Announcement) -> bool:
+        """Takes one in; nothing is sent yet. False if it is left out, as one like it was told."""
         ...
 
     def send(self) -> None:
@@ -54,8 +54,9 @@ class Announcer(Protocol):
 class Silent:
     """An announcer that tells nobody, for an arbiter that has no bus."""
 
-    def announce(self, announcement: Announcement) -> None:
+    def announce(self, announcement: Announcement) -> bool:  # noqa: ARG002
         """Does nothing."""
+        return True
 
     def send(self) -> None:
         """Does nothing."""

@@ -49,20 +49,21 @@ class EventBridgeAnnouncer:
         self._waiting: list[Announcement] = []
         self._told: dict[tuple[str, ...], _Told] = {}
 
-    def announce(self, announcement: Announcement) -> None:
+    def announce(self, announcement: Announcement) -> bool:
         """Takes one in, unless it says what this environment said a moment ago."""
         if announcement.kind in LASTING:
             at_ms, about = announcement.detail["at_ms"], announcement.about
             told = self._told.pop(about, _Told(0))
             if at_ms - told.at_ms < REPEAT_MS:
                 self._told[about] = replace(told, left_out=told.left_out + 1)
-                return
+                return False
             if len(self._told) >= MOST_REMEMBERED:
                 del self._told[next(iter(self._told))]
             self._told[about] = _Told(at_ms)
             if told.left_out:
                 announcement = announcement.with_left_out(told.left_out)
         self._waiting.append(announcement)
+        return True
 
     def send(self) -> None:
         """One PutEvents for ten announcements; none where nothing waits."""

@@ -149,7 +149,7 @@ class Watch:
     ) -> tuple[int, int]:
         """Tells what began at the cluster's addresses; returns how many are unready and silent."""
         before = self.memory.seen(snapshot.cluster_id)
-        silent, unready, ec2 = {}, {}, {}
+        silent, unready, ec2, quiet = {}, {}, {}, 0
         for resource, address in snapshot.addresses.items():
             case = Case(snapshot, address, self.arbiter.policy, self.arbiter.clock())
             if retired(case, tagged):
@@ -157,7 +157,9 @@ class Watch:
                     self._retired(case)
                 continue
             if case.holder and not case.is_fresh(case.holder):
-                silent[resource] = self._silent(case, before.silent_since_ms.get(resource))
+                quiet += 1
+                since_ms = self._silent(case, before.silent_since_ms.get(resource))
+                silent.update({} if since_ms is None else {resource: since_ms})
             word = Ec2Word(case.now_ms, (*drift(case, tagged), *untold), self._refusals(case))
             if word.drift or word.refusals:
                 ec2[resource] = word
@@ -170,7 +172,7 @@ class Watch:
         seen = Seen(silent, unready, ec2)
         if seen != before:
             self.memory.keep_seen(snapshot.cluster_id, seen)
-        return len(unready), len(silent)
+        return len(unready), quiet
 
     def _is_gone(self, snapshot: Snapshot, tagged: Mapping[str, Association | None]) -> bool:
         """Whether all of a cluster is retired: it is looked at again once an address is tagged."""
@@ -201,8 +203,8 @@ class Watch:
                 found[node.instance_id] = f"EC2 would not associate it with {node.name}: {refusal}"
         return found
 
-    def _silent(self, case: Case, since_ms: int | None) -> int:
-        """Tells of the holder's silence when it begins; returns since when it lasts.
+    def _silent(self, case: Case, since_ms: int | None) -> int | None:
+        """Tells of the holder's silence when it begins; returns since when, None if left out.
 
         `HolderSilent` counts each look at which the holder is silent, whether or not another node
         claims. Where one does, the address is off the silent holder by the next look, as a rule:
@@ -219,16 +221,17 @@ class Watch:
         )
         self.arbiter.telemetry.decided("silent", sentence, cluster=snapshot.cluster_id)
         silent_ms = now - case.holder_owes_since_ms
-        self.arbiter.announcer.announce(
+        told = self.arbiter.announcer.announce(
             announcing.holder_silent(snapshot, address, sentence, now, silent_ms)
         )
-        return now
+        return now if told else None
 
     def _unready(self, case: Case, found: tuple[str, ...], before: Unready | None) -> Unready:
         """Tells at the second look in a row: a failover under way is over by then."""
         if before is None:
             return Unready(case.now_ms, told=False, problems=found)
-        if not before.told:
+        told = before.told
+        if not told:
             snapshot, address = case.snapshot, case.address
             sentence = (
                 f"{_it(address)} would not fail over by itself now, an order still works: "
@@ -236,10 +239,10 @@ class Watch:
                 else f"a failover of {_it(address)} would not work now: "
             ) + "; ".join(found)
             self.arbiter.telemetry.decided("not ready", sentence, cluster=snapshot.cluster_id)
-            self.arbiter.announcer.announce(
+            told = self.arbiter.announcer.announce(
                 announcing.not_ready(snapshot, address, found, sentence, case.now_ms)
             )
-        return Unready(before.since_ms, told=True, problems=found)
+        return Unready(before.since_ms, told=told, problems=found)
 
 
 def _in_turn(cluster_ids: frozenset[str], now_ms: int) -> list[str]:
