@@ -63,9 +63,7 @@ def test_a_name_that_is_free_since_the_same_look_is_given_on_with_a_higher_term(
 def test_a_name_that_another_address_has_in_the_state_is_refused(
     tagged: tuple[Address, ...],
 ) -> None:
-    with pytest.raises(
-        ReportRejected, match=r"vip, which is 203\.0\.113\.2 in the state"
-    ) as refused:
+    with pytest.raises(ReportRejected, match="vip, which is 203") as refused:
         agreed(state(entry("eip", 1), entry("vip", 2, 1)), tagged, NOW)
     assert refused.value.reason == "ambiguous_address"
 
