@@ -16,6 +16,7 @@ from typing import Any, Self
 import boto3
 from core.harness import Cluster
 from eip_arbiter.arbitrate.arbitration import Arbiter
+from eip_arbiter.arbitrate.lookups import Lookups
 from eip_arbiter.assembly import assemble
 from eip_arbiter.aws.clients import DYNAMODB_CONFIG, EC2_CONFIG
 from eip_arbiter.operate.operations import operate
@@ -161,6 +162,8 @@ class Local:
                 self._settled = Settled.of(cluster, self.now_ms)
         else:
             self._settled.copy_to(cluster, self.now_ms)
+        # As of nodes that were registered long ago.
+        self.arbiter = replace(self.arbiter, lookups=Lookups())
         self.forget()
 
     def n1_dies(self, cluster: Cluster) -> NodeReport:

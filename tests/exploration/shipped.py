@@ -7,7 +7,7 @@ since equal questions have equal answers.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -208,8 +208,11 @@ class _Ports:
     def record_instance_state(self, instance_id: str, state: str, at_ms: int) -> Snapshot | None:
         raise UnaskedError(instance_id, state, at_ms)
 
-    def register(self, cluster_id: str, node: Node, addresses: tuple[ShippedAddress, ...]) -> None:
+    def register(self, cluster_id: str, node: Node, addresses: tuple[ShippedAddress, ...]) -> str:
         raise UnaskedError(cluster_id, node, addresses)
+
+    def readdress(self, snapshot: Snapshot, addresses: Mapping[str, ShippedAddress]) -> Committed:
+        raise UnaskedError(snapshot, addresses)
 
     def forget(
         self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None

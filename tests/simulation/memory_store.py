@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from eip_arbiter.decision.outcome import ReportSeen
@@ -21,6 +21,7 @@ from eip_arbiter.decision.snapshot import (
     Phase,
     Snapshot,
     overtaken_by,
+    unheld,
 )
 from eip_arbiter.ports import (
     Committed,
@@ -104,8 +105,9 @@ class MemoryStore:
         """The newest state of a cluster."""
         return self._clusters.get(cluster_id)
 
-    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
+    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> str | None:
         """Adds or refreshes a node; adds the addresses that are not known yet."""
+        former = self._members.get(node.instance_id)
         self._members[node.instance_id] = cluster_id
         before = self._clusters.get(cluster_id) or Snapshot(cluster_id, 0, table_id=self._table_id)
         known = before.nodes.get(node.instance_id)
@@ -119,6 +121,18 @@ class MemoryStore:
             nodes={**before.nodes, node.instance_id: node},
             addresses={**{a.resource: a for a in addresses}, **before.addresses},
         )
+        return former
+
+    def readdress(
+        self, snapshot: Snapshot, addresses: Mapping[str, Address]
+    ) -> Committed | LostRace:
+        """Writes all addresses anew, if the version still holds."""
+        now = self._clusters.get(snapshot.cluster_id)
+        if now is None or now.version != snapshot.version:
+            return LostRace()
+        after = replace(now, version=now.version + 1, addresses=dict(addresses))
+        self._clusters[snapshot.cluster_id] = after
+        return Committed(after)
 
     def forget(
         self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None
@@ -129,7 +143,9 @@ class MemoryStore:
             gone = now is not None and not set(instance_ids) & now.nodes.keys()
             return self._lost(snapshot, holds=gone, line=line)
         left = {i: node for i, node in now.nodes.items() if i not in instance_ids}
-        return self._put(replace(now, nodes=left), line)
+        with_nobody = {a.resource: a for a in unheld(now, instance_ids)}
+        addresses = {**now.addresses, **with_nobody}
+        return self._put(replace(now, nodes=left, addresses=addresses), line)
 
     def commit(
         self,

@@ -6,7 +6,7 @@ crash or to stall before or after its n-th call, strikes here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eip_arbiter.decision.outcome import ReportSeen
@@ -128,9 +128,15 @@ class Ports(_Steps):
         """Passed on."""
         return self._dynamodb(lambda: self._region.store.read(cluster_id))
 
-    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
+    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> str | None:
         """Passed on."""
-        self._dynamodb(lambda: self._region.store.register(cluster_id, node, addresses))
+        return self._dynamodb(lambda: self._region.store.register(cluster_id, node, addresses))
+
+    def readdress(
+        self, snapshot: Snapshot, addresses: Mapping[str, Address]
+    ) -> Committed | LostRace:
+        """Passed on."""
+        return self._dynamodb(lambda: self._region.store.readdress(snapshot, addresses))
 
     def forget(
         self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None

@@ -394,3 +394,43 @@ def test_a_settlement_that_the_client_sends_twice_is_done(
     assert (
         subject.retried(lambda: subject.store.settle(moving.snapshot, later), nothing) == LostRace()
     )
+
+
+def test_what_a_forgotten_node_held_is_with_nobody(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    committed = subject.store.commit(known, granted(known), ())
+    assert isinstance(committed, Committed)
+    held = committed.snapshot.addresses["eip"]
+    outcome = subject.store.forget(committed.snapshot, (builders.N1,))
+    assert isinstance(outcome, Committed)
+    assert outcome.snapshot == read(subject, cluster_id)
+    after = outcome.snapshot.addresses
+    assert after["eip"] == replace(held, holder=None, phase=Phase.SETTLED)
+    assert after["vip"] == known.addresses["vip"]
+    # A move to it that ends now has nothing to settle.
+    assert isinstance(subject.store.settle(committed.snapshot, held), LostRace)
+
+
+def test_addresses_are_written_anew_all_at_once_unless_somebody_was_faster(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    renamed = {"other": replace(known.addresses["eip"], resource="other", term=4)}
+    outcome = subject.store.readdress(known, renamed)
+    assert isinstance(outcome, Committed)
+    assert outcome.snapshot == read(subject, cluster_id)
+    assert outcome.snapshot.addresses == renamed
+    assert outcome.snapshot.nodes == known.nodes
+    assert isinstance(subject.store.readdress(known, known.addresses), LostRace)
+    old = subject.store.settle(known, replace(known.addresses["eip"], phase=Phase.SETTLED))
+    assert isinstance(old, LostRace)
+
+
+def test_a_registration_says_where_the_instance_was_before(
+    subject: Subject, cluster_id: str
+) -> None:
+    node = replace(builders.node(1, None), instance_id=f"i-{abs(hash(cluster_id)):x}")
+    first = subject.store.register(cluster_id, node, (unheld(),))
+    assert first is None
+    assert subject.store.register(cluster_id, node, ()) == cluster_id
+    assert subject.store.register(f"{cluster_id}-b", node, (unheld(),)) == cluster_id

@@ -43,6 +43,7 @@ STEPS = {
     "pause": 1,
     "forget": 1,
     "tell": 2,
+    "readdress": 1,
     "read": 1,
     "history": 1,
 }
@@ -130,6 +131,16 @@ class Twins:
         addresses = rng.choice(((unheld(),), (unheld(), unheld("vip", 1))))
         store.register(self.cluster_id, node, addresses)
         return store.read(self.cluster_id)
+
+    def readdress(self, store: Store, number: int, state: Any) -> Any:
+        snapshot = self._old(self._again(state))
+        if snapshot is None:
+            return None
+        turned = {
+            resource: replace(address, private_ip_index=number % 2)
+            for resource, address in snapshot.addresses.items()
+        }
+        return store.readdress(snapshot, turned)
 
     def commit(self, store: Store, number: int, state: Any) -> Any:
         rng = self._again(state)

@@ -12,7 +12,9 @@ import pytest
 from core.harness import Cluster
 from core.local import Local, client
 from core.observed import Invocations, lines, metrics
+from eip_arbiter.arbitrate import announcing
 from eip_arbiter.arbitrate.announcing import SOURCE
+from eip_arbiter.aws import eventbridge_announcer
 from eip_arbiter.aws.clients import EVENTS_CONFIG
 from eip_arbiter.aws.eventbridge_announcer import REPEAT_MS, EventBridgeAnnouncer
 from eip_contract.report import DETAIL_TYPE, ResourceState
@@ -105,6 +107,61 @@ def test_a_split_brain_is_told_once_a_challenge(
     (split,) = told(bus, cluster)
     assert (split["holder"]["node"], split["claimant"]["node"]) == ("n1", "n2")
     assert split["rule"] == "R072"
+
+
+def test_a_standby_that_claims_and_is_calm_by_turns_is_told_of_each_five_minutes(
+    cluster: Cluster, talking: Local, bus: list[Event]
+) -> None:
+    talking.settle_on_n1(cluster)
+    challenges = 0
+    while len(told(bus, cluster)) < 2:
+        talking.hear(cluster.claims("n2"), after_seconds=2)
+        talking.hear(cluster.runs("n1", lost=("n2",)))
+        talking.hear(cluster.stands_by("n2"))
+        challenges += 1
+    first, again = told(bus, cluster, "Split Brain")
+    assert again["at_ms"] - first["at_ms"] >= REPEAT_MS
+    assert again["left_out"] == challenges - 2
+    assert again["sentence"].endswith(f"({challenges - 2} more like this in between)")
+    assert "left_out" not in first
+
+
+def test_a_holder_that_denies_its_address_has_not_moved_it(
+    cluster: Cluster, talking: Local, bus: list[Event]
+) -> None:
+    talking.settle_on_n1(cluster)
+    for _ in range(4):
+        talking.hear(cluster.runs("n1", public_ips=()), after_seconds=20)
+    assert (cluster.address.rule, cluster.world.holder()) == ("R080", "n1")
+    assert told(bus, cluster) == []
+    assert "Moves" not in talking.told.of("count")
+
+
+def test_a_move_whose_reply_was_lost_is_told_though_it_is_found_done(
+    aws: EmbeddedAws, cluster: Cluster, talking: Local, bus: list[Event]
+) -> None:
+    talking.settle_on_n1(cluster)
+    aws.faults.set("lost_reply", principal="local", operation="AssociateAddress", times=2)
+    talking.hear(cluster.report("n1", cause="release"))
+    talking.hear(cluster.claims("n2", lost=()))
+    talking.hear(cluster.claims("n2", lost=()), after_seconds=11)
+    (moved,) = told(bus, cluster, "Address Moved")
+    assert (moved["from"]["node"], moved["holder"]["node"]) == ("n1", "n2")
+
+
+def test_the_memory_of_what_was_told_is_bounded(
+    aws: EmbeddedAws, cluster: Cluster, local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventbridge_announcer, "MOST_REMEMBERED", 2)
+    local.settle_on_n1(cluster)
+    tells = announcer(aws, local)
+
+    def blocked(cluster_id: str) -> bool:
+        snapshot = replace(cluster.snapshot, cluster_id=cluster_id)
+        at = snapshot.addresses["eip"]
+        return tells.announce(announcing.blocked(snapshot, at, "R040", "why", local.now_ms))
+
+    assert [blocked(name) for name in ("a", "b", "b", "c", "a")] == [True, True, False, True, True]
 
 
 def test_a_failed_move_is_told_once_in_five_minutes_and_its_success_too(

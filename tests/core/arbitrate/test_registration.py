@@ -40,7 +40,7 @@ def test_an_agent_that_starts_anew_has_its_node_looked_up_again(
     assert (node.nofailover, node.priority, node.registered_for) == (True, 7, 2)
     assert node.report is not None
     local.forget()
-    local.hear(cluster.stands_by("n2", incarnation=2))
+    local.hear(cluster.stands_by("n2", incarnation=2), after_seconds=600)
     assert local.calls.made == ["UpdateItem"], "once for each start"
 
 
@@ -99,44 +99,89 @@ def test_an_exchange_that_loses_its_race_comes_with_the_next_start(
         def __getattr__(self, name: str) -> Any:
             return getattr(store, name)
 
-        def commit(self, snapshot: Snapshot, address: Address, rested_on: Any, *_more: Any) -> Any:
+        def readdress(self, snapshot: Snapshot, addresses: Mapping[str, Address]) -> Any:
             assert isinstance(store.pause(snapshot, 0), Committed)
-            return store.commit(snapshot, address, rested_on)
+            return store.readdress(snapshot, addresses)
 
     arbiter, local.arbiter = local.arbiter, replace(local.arbiter, store=Overtaken())
     local.hear(cluster.stands_by("n2", incarnation=2))
     local.arbiter = arbiter
     assert cluster.address.public_ip == old_ip
     assert "takes the place" not in str(local.told)
-    local.hear(cluster.stands_by("n2", incarnation=3))
+    local.hear(cluster.stands_by("n2", incarnation=3), after_seconds=5)
     assert cluster.address.public_ip == new_ip
 
 
-def test_a_node_whose_tag_is_gone_stays_as_it_was_and_it_is_said_once(
+def untag(aws: EmbeddedAws, resource: str) -> None:
+    aws.client("ec2", "looks").delete_tags(Resources=[resource], Tags=[{"Key": CLUSTER_TAG}])
+
+
+def test_a_node_whose_tag_is_gone_has_no_say_once_its_agent_starts_anew(
     aws: EmbeddedAws, cluster: Cluster, local: Local
 ) -> None:
     local.settle_on_n1(cluster)
     instance = cluster.instance("n2")
-    aws.client("ec2", "looks").delete_tags(Resources=[instance], Tags=[{"Key": CLUSTER_TAG}])
+    untag(aws, instance)
     local.hear(cluster.stands_by("n2", incarnation=2))
-    said = f"n2 stays registered as it was: {instance} is not tagged"
+    said = f"n2 ({instance}) lost its tag: it has no say in {cluster.id} now"
     assert said in str(local.told)
-    local.forget()
-    local.hear(cluster.stands_by("n2", incarnation=2))
-    assert local.calls.made == ["UpdateItem"]
+    assert set(cluster.snapshot.nodes) == {cluster.instance("n1")}
+    with pytest.raises(ReportRejected, match="is not tagged"):
+        local.hear(cluster.claims("n2", incarnation=2))
+    assert cluster.holder == "n1"
 
 
-def test_who_is_refused_costs_calls_to_ec2_once_in_some_seconds(
-    new_cluster: Callable[..., Cluster], local: Local
+def test_the_address_of_a_holder_whose_tag_is_gone_goes_to_who_claims_it(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
 ) -> None:
-    stranger = new_cluster(resources=())
-    looks = []
-    for _ in range(30):
-        local.forget()
-        with pytest.raises(ReportRejected, match="no Elastic IP is tagged"):
-            local.hear(stranger.claims("n1"), after_seconds=0.25)
-        looks += [call for call in local.calls.made if call.startswith("Describe")]
-    assert looks == ["DescribeInstances", "DescribeAddresses"] * 2
+    local.settle_on_n1(cluster)
+    untag(aws, cluster.instance("n1"))
+    local.hear(cluster.runs("n1", incarnation=2))
+    assert (cluster.holder, cluster.address.term) == (None, 1)
+    assert cluster.world.holder() == "n1", "EC2 is not asked to move it before somebody claims"
+    (line,) = cluster.history("note")
+    assert line["sentence"]["S"].endswith(f"and {cluster.public_ip} (eip) is with nobody")
+    local.hear(cluster.claims("n2", lost=()))
+    assert (cluster.holder, cluster.world.holder()) == ("n2", "n2")
+    assert (cluster.address.rule, cluster.address.term) == ("R050", 2)
+
+
+def test_a_node_that_moves_to_another_cluster_leaves_the_first_with_its_first_report(
+    aws: EmbeddedAws, cluster: Cluster, new_cluster: Callable[..., Cluster], local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    other, instance = new_cluster(), cluster.instance("n2")
+    tag(aws, instance, CLUSTER_TAG, other.id)
+    local.hear(cluster.stands_by("n2", incarnation=2, cluster_id=other.id))
+    assert instance in other.snapshot.nodes
+    assert instance not in cluster.snapshot.nodes
+    assert f"n2 ({instance}) is tagged eip-arbiter:cluster={other.id}" in str(local.told)
+
+
+def test_a_node_of_another_cluster_is_not_taken_out_of_its_own_by_what_it_says(
+    cluster: Cluster, new_cluster: Callable[..., Cluster], local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    other = new_cluster()
+    with pytest.raises(ReportRejected, match="is not tagged"):
+        local.hear(cluster.stands_by("n2", cluster_id=other.id))
+    assert cluster.instance("n2") in cluster.snapshot.nodes
+
+
+@pytest.mark.parametrize("mode", ["throttle", "error", "refuse"])
+def test_an_ec2_that_does_not_answer_changes_nothing_of_a_registered_node(
+    aws: EmbeddedAws, cluster: Cluster, local: Local, mode: Any
+) -> None:
+    local.settle_on_n1(cluster)
+    before = cluster.snapshot.nodes[cluster.instance("n2")]
+    fault = aws.faults.set(mode, principal="local", operation="DescribeInstances")
+    local.hear(cluster.stands_by("n2", incarnation=2))
+    after = cluster.snapshot.nodes[before.instance_id]
+    assert replace(after, report=None) == replace(before, report=None)
+    assert "n2 stays registered as it was" in str(local.told)
+    fault.clear()
+    local.hear(cluster.stands_by("n2", incarnation=2), after_seconds=5)
+    assert cluster.snapshot.nodes[before.instance_id].registered_for == 2
 
 
 class OneInstance:
@@ -147,7 +192,7 @@ class OneInstance:
 
     def describe_instances(self, **_: Any) -> dict[str, Any]:
         tags = [{"Key": CLUSTER_TAG, "Value": "web"}]
-        instance = {"Tags": tags, "NetworkInterfaces": list(self._interfaces)}
+        instance = {"InstanceId": "i-1", "Tags": tags, "NetworkInterfaces": list(self._interfaces)}
         return {"Reservations": [{"Instances": [instance]}]}
 
 

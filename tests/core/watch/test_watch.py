@@ -9,15 +9,16 @@ from core.harness import Cluster
 from core.local import CrashedHere, Local
 from core.observed import lines, metrics
 from core.watch.watched import Heard, Watched
+from eip_arbiter.arbitrate.announcing import Announcement
 from eip_arbiter.aws.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.decision.snapshot import Phase
-from eip_arbiter.ports import Ec2Word, Seen, Unready
+from eip_arbiter.ports import Ec2Word, MoveFailedError, Seen, Unready
 
 from lab.embedded.cloud import EmbeddedAws
 
 
 class TestTheRealFunction:
-    def test_finds_a_calm_cluster_ready_for_a_description_two_reads_and_a_dry_run(
+    def test_finds_a_calm_cluster_ready_for_two_descriptions_two_reads_and_a_dry_run(
         self, aws: EmbeddedAws, cluster: Cluster
     ) -> None:
         cluster.settle_on_n1()
@@ -31,6 +32,7 @@ class TestTheRealFunction:
         clusters = looked.result["clusters"]
         made = [call.operation for call in cluster.calls(since, "Watch")]
         assert made.count("DescribeAddresses") == 1
+        assert made.count("DescribeInstances") == 1
         assert made.count("GetItem") == 1 + 2 * clusters
         assert "PutItem" not in made
         dry_runs = [c for c in cluster.calls(since, "Watch") if c.operation == "AssociateAddress"]
@@ -154,13 +156,18 @@ class TestReadiness:
         assert word.refusals == {watched.cluster.instance("n2"): watched.problems}
         assert (word.at_ms, word.drift) == (watched.local.now_ms, ())
 
-    def test_an_interface_that_is_gone_is_found_by_the_dry_run(self, watched: Watched) -> None:
+    def test_an_interface_that_is_gone_is_found_by_the_dry_run(
+        self, aws: EmbeddedAws, watched: Watched
+    ) -> None:
         snapshot = watched.cluster.snapshot
         n2 = snapshot.nodes[watched.cluster.instance("n2")]
         gone = replace(n2, interface_id="eni-00000000000000bad")
         watched.local.arbiter.store.register(watched.cluster.id, gone, ())
         watched.calm()
-        watched.look(1)
+        # Else the interface that EC2 describes would be taken up.
+        aws.faults.set("error", principal="local", operation="DescribeInstances", status=400)
+        with pytest.raises(MoveFailedError):
+            watched.look(1)
         assert "InvalidNetworkInterfaceID.NotFound" in watched.problems
 
     def test_an_unfit_standby_is_not_asked_about_at_ec2(
@@ -232,6 +239,19 @@ class TestSilence:
         assert watched.seen.silent_since_ms == {}
         watched.look()
         assert watched.heard.kinds.count("Holder Silent") == 2
+
+    def test_that_is_left_out_is_told_by_a_later_look_while_it_lasts(
+        self, watched: Watched
+    ) -> None:
+        class ToldLately(Heard):
+            def announce(self, announcement: Announcement) -> bool:
+                return super().announce(announcement) and len(self.said) > 4
+
+        heard = ToldLately()
+        arbiter = replace(watched.local.arbiter, announcer=heard)
+        watched.watch = replace(watched.watch, arbiter=arbiter)
+        assert [watched.look()["not_ready"] for _ in range(8)] == [1] * 8
+        assert (heard.kinds.count("Holder Silent"), heard.kinds.count("Not Ready")) == (4, 2)
 
     def test_of_a_standby_is_a_matter_of_readiness(self, watched: Watched) -> None:
         watched.local.wait(60)

@@ -10,7 +10,7 @@ from core.local import Local
 from eip_arbiter.arbitrate.announcing import Announcement
 from eip_arbiter.aws.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.aws.ec2_address import Ec2Preflight
-from eip_arbiter.ports import Association, Seen, WatchReader
+from eip_arbiter.ports import Seen, Tagged, WatchReader
 from eip_arbiter.watch.watching import Watch
 
 
@@ -20,8 +20,9 @@ class Heard:
     def __init__(self) -> None:
         self.said: list[Announcement] = []
 
-    def announce(self, announcement: Announcement) -> None:
+    def announce(self, announcement: Announcement) -> bool:
         self.said.append(announcement)
+        return True
 
     def send(self) -> None:
         pass
@@ -38,8 +39,8 @@ class OnlyOne(Ec2Preflight):
         super().__init__(client)
         self._cluster_id = cluster_id
 
-    def tagged(self) -> dict[str, dict[str, Association | None]]:
-        return {c: places for c, places in super().tagged().items() if c == self._cluster_id}
+    def surveyed(self) -> dict[str, Tagged]:
+        return {c: found for c, found in super().surveyed().items() if c == self._cluster_id}
 
 
 class Forgetful(DynamoDbMemory):

@@ -82,14 +82,27 @@ class Store(Protocol):
         """The newest state of a cluster, None if it is not registered."""
         ...
 
-    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
-        """Adds or refreshes a node; adds the addresses that are not known yet."""
+    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> str | None:
+        """Adds or refreshes a node; adds the addresses that are not known yet.
+
+        Returns:
+            The cluster that the instance was registered for before, the same one included.
+        """
+        ...
+
+    def readdress(
+        self, snapshot: Snapshot, addresses: Mapping[str, Address]
+    ) -> Committed | LostRace:
+        """Writes all addresses of a cluster anew, by resource, if the version still holds."""
         ...
 
     def forget(
         self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None
     ) -> Committed | LostRace:
-        """Drops nodes with all that is known of them, if the version still holds."""
+        """Drops nodes with all that is known of them, if the version still holds.
+
+        What one of them holds is with nobody then, and settled where EC2 was last known to have it.
+        """
         ...
 
     def commit(
@@ -146,15 +159,32 @@ class MoveFailedError(Exception):
 
 
 class Inventory(Protocol):
-    """What AWS itself says of instances and addresses, by their tags."""
+    """What AWS itself says of instances and addresses, by their tags.
+
+    Both raise `MoveFailedError` where EC2 refused or did not answer in time.
+    """
 
     def node(self, instance_id: str) -> tuple[str, Node] | None:
-        """The cluster that the instance is tagged for and its facts; None without the tag."""
+        """The cluster that the instance is tagged for, "" without the tag, and its facts.
+
+        None for an instance that EC2 does not know, or no interface of it: it is terminated.
+        """
         ...
 
     def addresses(self, cluster_id: str) -> tuple[Address, ...]:
         """The addresses that are tagged for the cluster, with their present associations."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """The addresses that EC2 has tagged for a cluster: their tags, and where they are.
+
+    `places` are by allocation id, None for nowhere.
+    """
+
+    addresses: tuple[Address, ...] = ()
+    places: Mapping[str, Association | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

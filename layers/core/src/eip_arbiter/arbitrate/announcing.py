@@ -17,8 +17,8 @@ SCHEMA_VERSION = 1
 ADDRESS_MOVED, SPLIT_BRAIN = "Address Moved", "Split Brain"
 MOVE_FAILED, BLOCKED = "Move Failed", "Blocked"
 HOLDER_SILENT, NOT_READY = "Holder Silent", "Not Ready"
-LASTING = frozenset({MOVE_FAILED, BLOCKED})
-"""Kinds that each further report would tell again while the condition lasts."""
+LASTING = frozenset({SPLIT_BRAIN, MOVE_FAILED, BLOCKED, HOLDER_SILENT, NOT_READY})
+"""Kinds that would be told again and again while a condition lasts, or comes and goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,19 @@ class Announcement:
     @property
     def about(self) -> tuple[str, ...]:
         """What makes two announcements of a lasting condition the same."""
-        return self.kind, *(str(self.detail[key]) for key in ("cluster_id", "resource", "term"))
+        return self.kind, str(self.detail["cluster_id"]), str(self.detail["resource"])
+
+    def with_left_out(self, count: int) -> Announcement:
+        """The same, saying how many like it were not told since the last one that was."""
+        sentence = f"{self.detail['sentence']} ({count} more like this in between)"
+        return Announcement(self.kind, {**self.detail, "sentence": sentence, "left_out": count})
 
 
 class Announcer(Protocol):
     """Where announcements go. Neither method raises for a bus that is out of reach."""
 
-    def announce(self, announcement: Announcement) -> None:
-        """Takes one in; nothing is sent yet."""
+    def announce(self, announcement: Announcement) -> bool:
+        """Takes one in; nothing is sent yet. False if it is left out, as one like it was told."""
         ...
 
     def send(self) -> None:
@@ -49,8 +54,9 @@ class Announcer(Protocol):
 class Silent:
     """An announcer that tells nobody, for an arbiter that has no bus."""
 
-    def announce(self, announcement: Announcement) -> None:
+    def announce(self, announcement: Announcement) -> bool:  # noqa: ARG002
         """Does nothing."""
+        return True
 
     def send(self) -> None:
         """Does nothing."""
@@ -80,7 +86,7 @@ def address_moved(
 def split_brain(
     snapshot: Snapshot, address: Address, rule: str, sentence: str, at_ms: int
 ) -> Announcement:
-    """Another node claims the address of a holder that answers; told once a challenge."""
+    """Another node claims the address of a holder that answers."""
     claimant = snapshot.nodes.get(address.refusal.claimant) if address.refusal else None
     more = {"claimant": _node(claimant), "rule": rule}
     return _about(SPLIT_BRAIN, snapshot, address, at_ms, sentence, **more)

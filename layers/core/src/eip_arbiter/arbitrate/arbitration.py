@@ -15,9 +15,10 @@ from eip_contract.report import NodeReport, ReportRejected
 
 from eip_arbiter.arbitrate import announcing, narrating
 from eip_arbiter.arbitrate.announcing import Announcer, Silent
+from eip_arbiter.arbitrate.lookups import Lookups, NotTaggedError
 from eip_arbiter.arbitrate.moving import ElasticIps
 from eip_arbiter.arbitrate.outbox import Outbox
-from eip_arbiter.arbitrate.registering import register
+from eip_arbiter.arbitrate.registering import Registry
 from eip_arbiter.arbitrate.settling import Settler
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
@@ -28,6 +29,7 @@ from eip_arbiter.ports import (
     Committed,
     Inventory,
     LostRace,
+    MoveFailedError,
     Recorded,
     StaleReport,
     Store,
@@ -36,14 +38,15 @@ from eip_arbiter.ports import (
     Unregistered,
 )
 
-REFUSED_MS, MANY_REFUSED = 5_000, 1_000
+AHEAD_SECONDS = 300
+"""An incarnation begins as the time in seconds, and no clock may be further ahead than this."""
 
 
 @dataclass(frozen=True)
 class Arbiter:
     """The parts that an arbitration uses; `clock` gives milliseconds since the epoch.
 
-    `refused` remembers, in this environment, whom EC2's tags did not let in.
+    `lookups` bounds, in this environment, how often EC2 is asked about an instance.
     """
 
     store: Store
@@ -53,14 +56,21 @@ class Arbiter:
     policy: Policy
     clock: Callable[[], int]
     announcer: Announcer = field(default_factory=Silent)
-    refused: dict[tuple[str, str], tuple[int, ReportRejected]] = field(default_factory=dict)
+    lookups: Lookups = field(default_factory=Lookups)
+
+    @property
+    def registry(self) -> Registry:
+        """What makes the state agree with EC2's tags."""
+        return Registry(self.store, self.inventory, self.telemetry, self.clock)
 
     def on_report(self, report: NodeReport, said_at_ms: int) -> None:
         """Takes in a node's report, which EventBridge took at that time, and does what follows.
 
         Raises:
-            ReportRejected: reason `stale`, `unknown_cluster` or `not_tagged`; nothing was changed.
+            ReportRejected: reason `incarnation_ahead`, `stale`, `unknown_cluster`, `not_tagged`,
+                `ambiguous_address` or `looked_up_lately`; nothing was changed.
         """
+        self._refuse_ahead(report)
         outcome = self._record(report, said_at_ms)
         if isinstance(outcome, Unregistered):
             self._register(report)
@@ -78,32 +88,47 @@ class Arbiter:
         if node.registered_for != report.incarnation:
             self._refresh(report, node)
 
+    def _refuse_ahead(self, report: NodeReport) -> None:
+        """A counter far ahead would mute its node for ever: the next agent's is below it.
+
+        Raises:
+            ReportRejected: reason `incarnation_ahead`.
+        """
+        ahead_s = report.incarnation - self.clock() // 1000
+        if ahead_s > AHEAD_SECONDS:
+            raise ReportRejected(
+                "incarnation_ahead",
+                f"the incarnation of {report.node_name}, {report.incarnation}, is {ahead_s} s "
+                f"ahead of the arbiter's clock; {AHEAD_SECONDS} s are allowed",
+            )
+
     def _register(self, report: NodeReport) -> None:
-        """Registers a node; a refusal stands for some seconds, as each look costs calls to EC2."""
-        who, now = (report.cluster_id, report.instance_id), self.clock()
-        refused_at_ms, refusal = self.refused.get(who, (0, None))
-        if refusal and 0 <= now - refused_at_ms < REFUSED_MS:
-            raise refusal
+        """Registers a node, or refuses it as before while EC2 must not be asked again."""
+        self.lookups.begin(report, self.clock())
         try:
-            register(report, store=self.store, inventory=self.inventory, telemetry=self.telemetry)
+            self.registry.register(report)
         except ReportRejected as refusal:
-            if len(self.refused) >= MANY_REFUSED:
-                self.refused.clear()
-            self.refused[who] = (now, refusal)
+            self.lookups.refused(report, refusal)
             raise
 
     def _refresh(self, report: NodeReport, node: Node) -> None:
         """An agent has started anew: what was registered of its node is looked up again.
 
         Its interface may have been replaced, its tags or the cluster's addresses may have changed.
+        Where EC2 must not be asked yet or does not answer, a later report has it looked up.
         """
+        if not self.lookups.may_ask(report, self.clock()):
+            return
         try:
             self._register(report)
-        except ReportRejected as rejected:
-            as_it_was = replace(node, registered_for=report.incarnation)
-            self.store.register(report.cluster_id, as_it_was, ())
+        except (ReportRejected, MoveFailedError) as error:
+            if isinstance(error, NotTaggedError) and error.tagged_for is not None:
+                return  # It was taken out.
+            if isinstance(error, ReportRejected):
+                as_it_was = replace(node, registered_for=report.incarnation)
+                self.store.register(report.cluster_id, as_it_was, ())
             self.telemetry.failed(
-                f"{report.node_name} stays registered as it was: {rejected}",
+                f"{report.node_name} stays registered as it was: {error}",
                 cluster=report.cluster_id,
                 instance=report.instance_id,
             )

@@ -68,16 +68,18 @@ class Settler:
             )
             snapshot = self.outbox.drop(snapshot, told)
             return self._put_right(snapshot, address) if again else snapshot
-        self.telemetry.count("Moves", snapshot.cluster_id)
-        self.telemetry.count("MoveTime", snapshot.cluster_id, self.clock() - started_ms)
         self.telemetry.decided(
             address.rule,
             f"settled: {narrating.where(snapshot, settled)}",
             **narrating.fields(snapshot, settled),
         )
-        self.announcer.announce(
-            announcing.address_moved(outcome.snapshot, address, address.interface_id, sentence)
-        )
+        if settled.association_id != address.association_id:
+            # EC2 changed something: an address that was found in its place has not moved.
+            self.telemetry.count("Moves", snapshot.cluster_id)
+            self.telemetry.count("MoveTime", snapshot.cluster_id, self.clock() - started_ms)
+            self.announcer.announce(
+                announcing.address_moved(outcome.snapshot, address, address.interface_id, sentence)
+            )
         return outcome.snapshot
 
     def _failed(self, snapshot: Snapshot, address: Address, error: MoveFailedError) -> Snapshot:

@@ -7,7 +7,7 @@ Keys: `cluster#<id>`/`state` is the item, `cluster#<id>`/`history#...` its histo
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from eip_contract import state_item as key
@@ -24,6 +24,7 @@ from eip_arbiter.decision.snapshot import (
     Node,
     Snapshot,
     overtaken_by,
+    unheld,
 )
 from eip_arbiter.ports import (
     Committed,
@@ -99,14 +100,14 @@ class DynamoDbStore(StateTable):
         item = self._get(key.cluster_partition_key(cluster_id), key.STATE_SORT_KEY)
         return shape.to_snapshot(cluster_id, item) if item else None
 
-    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> None:
+    def register(self, cluster_id: str, node: Node, addresses: tuple[Address, ...]) -> str | None:
         """Three writes at the most, each harmless if it is done again after a crash."""
         pointer = {
             "pk": key.instance_partition_key(node.instance_id),
             "sk": MEMBER_SORT_KEY,
             "c": cluster_id,
         }
-        self._put(pointer)
+        before = self._put(pointer)
         empty = {
             "pk": key.cluster_partition_key(cluster_id),
             "sk": key.STATE_SORT_KEY,
@@ -125,6 +126,21 @@ class DynamoDbStore(StateTable):
             path = f"{key.ADDRESSES}.#a{index}"
             sets.append(f"{path} = if_not_exists({path}, :a{index})")
         self._update(cluster_id, f"SET {', '.join(sets)}", "attribute_exists(pk)", names, values)
+        former = before.get("c")
+        return former if isinstance(former, str) else None
+
+    def readdress(
+        self, snapshot: Snapshot, addresses: Mapping[str, Address]
+    ) -> Committed | LostRace:
+        """One UpdateItem, conditional on the version."""
+        change = _Change(snapshot, None)
+        entries = {resource: shape.from_address(a) for resource, a in addresses.items()}
+        change.values[":all"] = entries
+        return self._changed(
+            change,
+            f"SET {key.ADDRESSES} = :all, {change.sets}",
+            lambda item: item[key.ADDRESSES] == entries,
+        )
 
     def forget(
         self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None
@@ -134,10 +150,15 @@ class DynamoDbStore(StateTable):
         names = {f"#i{index}": instance for index, instance in enumerate(instance_ids)}
         parts = (key.MEMBERS, key.REPORTS, shape.ALARMS, shape.EVIDENCE)
         gone = ", ".join(f"{part}.{name}" for name in names for part in parts)
+        sets = change.sets
+        for index, address in enumerate(unheld(snapshot, instance_ids)):
+            names[f"#a{index}"] = address.resource
+            change.values[f":a{index}"] = shape.from_address(address)
+            sets += f", {key.ADDRESSES}.#a{index} = :a{index}"
         change.names |= names
         return self._changed(
             change,
-            f"SET {change.sets} REMOVE {gone}",
+            f"SET {sets} REMOVE {gone}",
             lambda item: not set(instance_ids) & item[key.MEMBERS].keys(),
         )
 

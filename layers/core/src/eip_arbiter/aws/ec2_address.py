@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from eip_arbiter.decision.snapshot import Address, Node
-from eip_arbiter.ports import Association, MoveFailedError
+from eip_arbiter.ports import Association, MoveFailedError, Tagged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import (
         AddressTypeDef,
         InstanceNetworkInterfaceTypeDef,
+        InstanceTypeDef,
         TagTypeDef,
     )
 
@@ -32,6 +33,7 @@ TAG_PRIVATE_IP_INDEX = "eip-arbiter:private-ip-index"
 DEFAULT_RESOURCE = "eip"
 UNDECIDED = ("InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable")
 """Errors after which EC2 may have done it: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
+INSTANCES_PER_PAGE = 1000
 
 
 class Ec2Addresses:
@@ -72,39 +74,30 @@ class Ec2Addresses:
 
 
 class Ec2Inventory:
-    """Implements `ports.Inventory`. EC2's errors are raised as they are: nothing was registered."""
+    """Implements `ports.Inventory`."""
 
     def __init__(self, client: EC2Client) -> None:
         self._client = client
 
     def node(self, instance_id: str) -> tuple[str, Node] | None:
-        """One DescribeInstances. An unknown or terminated instance has no cluster."""
+        """One DescribeInstances."""
         try:
             answer = self._client.describe_instances(InstanceIds=[instance_id])
-        except ClientError as error:
-            if error.response["Error"]["Code"].startswith("InvalidInstanceID"):
+        except (ClientError, BotoCoreError) as error:
+            failed = _failed(error)
+            if failed.code.startswith("InvalidInstanceID"):
                 return None
-            raise
-        instance = answer["Reservations"][0]["Instances"][0]
-        tags = _tags(instance.get("Tags", []))
-        cluster_id = tags.get(TAG_CLUSTER)
-        interfaces = instance.get("NetworkInterfaces", [])
-        if not cluster_id or not interfaces:
-            return None
-        interface = _interface(interfaces, tags.get(TAG_INTERFACE))
-        return cluster_id, Node(
-            instance_id=instance_id,
-            interface_id=interface["NetworkInterfaceId"],
-            private_ips=_private_ips(interface),
-            priority=_whole(tags.get(TAG_PRIORITY)),
-            nofailover=tags.get(TAG_NOFAILOVER, "").lower() in ("true", "yes", "1"),
-        )
+            raise failed from error
+        return _node(answer["Reservations"][0]["Instances"][0])
 
     def addresses(self, cluster_id: str) -> tuple[Address, ...]:
         """One DescribeAddresses by tag."""
-        answer = self._client.describe_addresses(
-            Filters=[{"Name": f"tag:{TAG_CLUSTER}", "Values": [cluster_id]}]
-        )
+        try:
+            answer = self._client.describe_addresses(
+                Filters=[{"Name": f"tag:{TAG_CLUSTER}", "Values": [cluster_id]}]
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise _failed(error) from error
         return tuple(_address(found) for found in answer["Addresses"])
 
 
@@ -114,7 +107,11 @@ class Ec2Preflight:
     def __init__(self, client: EC2Client) -> None:
         self._client = client
 
-    def tagged(self) -> dict[str, dict[str, Association | None]]:
+    def tagged(self) -> dict[str, Mapping[str, Association | None]]:
+        """Where the tagged addresses are, as `surveyed` finds them."""
+        return {cluster_id: found.places for cluster_id, found in self.surveyed().items()}
+
+    def surveyed(self) -> dict[str, Tagged]:
         """One DescribeAddresses for all clusters of the region.
 
         Raises:
@@ -126,11 +123,38 @@ class Ec2Preflight:
             )
         except (ClientError, BotoCoreError) as error:
             raise _failed(error) from error
-        places: dict[str, dict[str, Association | None]] = {}
+        of_cluster: dict[str, list[AddressTypeDef]] = {}
         for found in answer["Addresses"]:
-            cluster_id = _tags(found.get("Tags", []))[TAG_CLUSTER]
-            places.setdefault(cluster_id, {})[found["AllocationId"]] = _association(found)
-        return places
+            of_cluster.setdefault(_tags(found.get("Tags", []))[TAG_CLUSTER], []).append(found)
+        return {
+            cluster_id: Tagged(
+                tuple(_address(each) for each in found),
+                {each["AllocationId"]: _association(each) for each in found},
+            )
+            for cluster_id, found in of_cluster.items()
+        }
+
+    def instances(self) -> dict[str, tuple[str, Node]]:
+        """One DescribeInstances for all clusters of the region, and more if there are many.
+
+        Raises:
+            MoveFailedError: EC2 refused or did not answer in time.
+        """
+        pages = self._client.get_paginator("describe_instances").paginate(
+            Filters=[{"Name": "tag-key", "Values": [TAG_CLUSTER]}],
+            PaginationConfig={"PageSize": INSTANCES_PER_PAGE},
+        )
+        try:
+            described = [
+                instance
+                for page in pages
+                for reservation in page["Reservations"]
+                for instance in reservation["Instances"]
+            ]
+        except (ClientError, BotoCoreError) as error:
+            raise _failed(error) from error
+        found = {instance["InstanceId"]: _node(instance) for instance in described}
+        return {instance_id: node for instance_id, node in found.items() if node}
 
     def refusal(self, allocation_id: str, interface_id: str, private_ip: str) -> str | None:
         """As `dry_run`; no answer is a refusal too, with the client's own error class."""
@@ -160,6 +184,22 @@ class Ec2Preflight:
         except BotoCoreError as error:
             raise _failed(error) from error
         raise AssertionError("a dry run was carried out")
+
+
+def _node(instance: InstanceTypeDef) -> tuple[str, Node] | None:
+    """The cluster of an instance, "" without the tag, and its facts; None without an interface."""
+    tags = _tags(instance.get("Tags", []))
+    interfaces = instance.get("NetworkInterfaces", [])
+    if not interfaces:
+        return None
+    interface = _interface(interfaces, tags.get(TAG_INTERFACE))
+    return tags.get(TAG_CLUSTER, ""), Node(
+        instance_id=instance["InstanceId"],
+        interface_id=interface["NetworkInterfaceId"],
+        private_ips=_private_ips(interface),
+        priority=_whole(tags.get(TAG_PRIORITY)),
+        nofailover=tags.get(TAG_NOFAILOVER, "").lower() in ("true", "yes", "1"),
+    )
 
 
 def _address(found: AddressTypeDef) -> Address:

@@ -49,9 +49,13 @@ class StateTable:
         self._client = client
         self._table = table_name
 
-    def _put(self, item: Item) -> None:
+    def _put(self, item: Item) -> Item:
+        """Writes an item, whatever is there; returns what was there."""
         with _answered():
-            self._client.put_item(TableName=self._table, Item=_attributes(item))
+            answer = self._client.put_item(
+                TableName=self._table, Item=_attributes(item), ReturnValues="ALL_OLD"
+            )
+        return _plain(answer.get("Attributes", {}))
 
     def _put_new(self, item: Item) -> None:
         """Writes an item unless there is one; the one that is there stays."""

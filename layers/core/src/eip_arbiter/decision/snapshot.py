@@ -6,8 +6,8 @@ unless a name says otherwise; identities are EC2 instance ids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import sha256
 from itertools import takewhile
@@ -253,3 +253,15 @@ class Snapshot:
         if name in self.nodes:
             return (self.nodes[name],)
         return tuple(n for n in self.nodes.values() if n.report and n.report.node_name == name)
+
+
+def unheld(snapshot: Snapshot, instance_ids: Collection[str]) -> tuple[Address, ...]:
+    """The addresses that these instances hold, as they are once the instances are forgotten.
+
+    With nobody, and where EC2 was last known to have them: a move to one of them ends.
+    """
+    return tuple(
+        replace(address, holder=None, phase=Phase.SETTLED)
+        for address in snapshot.addresses.values()
+        if address.holder in instance_ids
+    )

@@ -112,7 +112,7 @@ def _node(snapshot: Snapshot, node: Node, policy: Policy, now_ms: int) -> Check:
     if report is None:
         return Check("node", ok=False, sentence=f"{node.name} has never reported: is its agent up?")
     age_s = (now_ms - report.said_at_ms) // 1000
-    any_address = next(iter(snapshot.addresses.values()))
+    any_address = next(iter(snapshot.addresses.values()), Address("", "", ""))
     fresh = Case(snapshot, any_address, policy, now_ms).is_fresh(node)
     wrong = []
     if not fresh:

@@ -15,7 +15,15 @@ from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision import readiness
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
-from eip_arbiter.ports import Association, Ec2Word, Seen, Unready, WatchReader
+from eip_arbiter.ports import (
+    Association,
+    Ec2Word,
+    Seen,
+    Tagged,
+    Unready,
+    WatchReader,
+)
+from eip_arbiter.watch.comparing import Survey, as_tagged, read_tags
 
 CLUSTERS_PER_RUN, RUN_MS = 150, 40_000
 """So many clusters, and so much of the function's time; more take turns: a dry run is counted by
@@ -47,12 +55,8 @@ class WatchMemory(WatchReader, Protocol):
         ...
 
 
-class Preflight(Protocol):
+class Preflight(Survey, Protocol):
     """What EC2 says without changing anything."""
-
-    def tagged(self) -> Mapping[str, Mapping[str, Association | None]]:
-        """Where the tagged addresses are: by cluster id and allocation id, None for nowhere."""
-        ...
 
     def refusal(self, allocation_id: str, interface_id: str, private_ip: str) -> str | None:
         """Why EC2 would refuse to associate the address there, or None."""
@@ -82,12 +86,12 @@ class Watch:
         What fails at one cluster is raised once the others were looked at.
         """
         began = self.arbiter.clock()
-        tagged = self.preflight.tagged()
+        tags = read_tags(self.preflight, self.arbiter.telemetry)
         known = self.memory.clusters()
-        every = known | tagged.keys()
+        every = known | tags.clusters.keys()
         found: dict[str, tuple[int, int]] = {}
         gone: set[str] = set()
-        failed: Exception | None = None
+        failed: Exception | None = tags.failed
         self.budget.spent = 0
         for cluster_id in _in_turn(every, began):
             if self.arbiter.clock() - began > RUN_MS:
@@ -96,9 +100,11 @@ class Watch:
                 snapshot = self.arbiter.store.read(cluster_id)
                 if snapshot is None:
                     continue  # another stack's cluster, or none of its nodes has reported yet
+                snapshot, untold = as_tagged(snapshot, tags, self.arbiter.registry)
                 snapshot = self.arbiter.on_snapshot(snapshot)
-                found[cluster_id] = self._look(snapshot, tagged.get(cluster_id, {}))
-                if self._is_gone(snapshot, tagged.get(cluster_id, {})):
+                places = tags.clusters.get(cluster_id, Tagged()).places
+                found[cluster_id] = self._look(snapshot, places, untold)
+                if self._is_gone(snapshot, places):
                     gone.add(cluster_id)
             except Exception as error:  # noqa: BLE001 - raised below
                 failed = error
@@ -136,11 +142,14 @@ class Watch:
         return after
 
     def _look(
-        self, snapshot: Snapshot, tagged: Mapping[str, Association | None]
+        self,
+        snapshot: Snapshot,
+        tagged: Mapping[str, Association | None],
+        untold: tuple[str, ...],
     ) -> tuple[int, int]:
         """Tells what began at the cluster's addresses; returns how many are unready and silent."""
         before = self.memory.seen(snapshot.cluster_id)
-        silent, unready, ec2 = {}, {}, {}
+        silent, unready, ec2, quiet = {}, {}, {}, 0
         for resource, address in snapshot.addresses.items():
             case = Case(snapshot, address, self.arbiter.policy, self.arbiter.clock())
             if retired(case, tagged):
@@ -148,8 +157,10 @@ class Watch:
                     self._retired(case)
                 continue
             if case.holder and not case.is_fresh(case.holder):
-                silent[resource] = self._silent(case, before.silent_since_ms.get(resource))
-            word = Ec2Word(case.now_ms, drift(case, tagged), self._refusals(case))
+                quiet += 1
+                since_ms = self._silent(case, before.silent_since_ms.get(resource))
+                silent.update({} if since_ms is None else {resource: since_ms})
+            word = Ec2Word(case.now_ms, (*drift(case, tagged), *untold), self._refusals(case))
             if word.drift or word.refusals:
                 ec2[resource] = word
             found = (*word.drift, *readiness.problems(case, word.refusals))
@@ -161,7 +172,7 @@ class Watch:
         seen = Seen(silent, unready, ec2)
         if seen != before:
             self.memory.keep_seen(snapshot.cluster_id, seen)
-        return len(unready), len(silent)
+        return len(unready), quiet
 
     def _is_gone(self, snapshot: Snapshot, tagged: Mapping[str, Association | None]) -> bool:
         """Whether all of a cluster is retired: it is looked at again once an address is tagged."""
@@ -192,8 +203,8 @@ class Watch:
                 found[node.instance_id] = f"EC2 would not associate it with {node.name}: {refusal}"
         return found
 
-    def _silent(self, case: Case, since_ms: int | None) -> int:
-        """Tells of the holder's silence when it begins; returns since when it lasts.
+    def _silent(self, case: Case, since_ms: int | None) -> int | None:
+        """Tells of the holder's silence when it begins; returns since when, None if left out.
 
         `HolderSilent` counts each look at which the holder is silent, whether or not another node
         claims. Where one does, the address is off the silent holder by the next look, as a rule:
@@ -210,16 +221,17 @@ class Watch:
         )
         self.arbiter.telemetry.decided("silent", sentence, cluster=snapshot.cluster_id)
         silent_ms = now - case.holder_owes_since_ms
-        self.arbiter.announcer.announce(
+        told = self.arbiter.announcer.announce(
             announcing.holder_silent(snapshot, address, sentence, now, silent_ms)
         )
-        return now
+        return now if told else None
 
     def _unready(self, case: Case, found: tuple[str, ...], before: Unready | None) -> Unready:
         """Tells at the second look in a row: a failover under way is over by then."""
         if before is None:
             return Unready(case.now_ms, told=False, problems=found)
-        if not before.told:
+        told = before.told
+        if not told:
             snapshot, address = case.snapshot, case.address
             sentence = (
                 f"{_it(address)} would not fail over by itself now, an order still works: "
@@ -227,10 +239,10 @@ class Watch:
                 else f"a failover of {_it(address)} would not work now: "
             ) + "; ".join(found)
             self.arbiter.telemetry.decided("not ready", sentence, cluster=snapshot.cluster_id)
-            self.arbiter.announcer.announce(
+            told = self.arbiter.announcer.announce(
                 announcing.not_ready(snapshot, address, found, sentence, case.now_ms)
             )
-        return Unready(before.since_ms, told=True, problems=found)
+        return Unready(before.since_ms, told=told, problems=found)
 
 
 def _in_turn(cluster_ids: frozenset[str], now_ms: int) -> list[str]:
