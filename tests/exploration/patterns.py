@@ -1,6 +1,6 @@
 """Constant patterns: a holder that repeats one report for ever, beside a claimant that claims.
 
-Every combination of what the two can say is played through the shipped arbiter, on the memory store.
+Every combination of what the two can say is played through the shipped arbiter, on a memory store.
 Nothing is lost, late or out of order here: what goes wrong in such a world is a hole in the rules.
 """
 
@@ -16,7 +16,6 @@ from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
 from eip_arbiter.ports import Association
 from eip_contract.report import NodeReport, Pacemaker, ResourceState, Suspect
-
 from simulation.memory_store import MemoryStore
 
 BEGIN_MS = 1_795_352_400_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
@@ -18,7 +19,7 @@ def outcomes() -> Outcomes:
     return {pair: play.granted_after_ms(*pair) for pair in pairs()}
 
 
-def _kinds(found: list[Said | None]) -> str:
+def _kinds(found: Sequence[Said | None]) -> str:
     """Which words of a holder those are, each with how many patterns have it."""
     kinds = Counter(
         f"{said.state}, Pacemaker {said.pacemaker}{', unhealthy' if said.failing else ''}"
@@ -48,7 +49,10 @@ def test_a_holder_that_claims_keeps_it(outcomes: Outcomes, within_ms: int) -> No
     robbed = [
         holder
         for (holder, claimant), after_ms in outcomes.items()
-        if holder and holder.claims and holder.within_ms == within_ms and after_ms is not None
+        if holder
+        and holder.claims
+        and holder.within_ms == within_ms
+        and after_ms is not None
         # An agent that suspects a peer reports each second.
         and not (holder.suspects and within_ms > 1_000)
         and not only_claimant_is_quorate(holder, claimant)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = (".", "tests", "layers/contract/src", "layers/core/src", "node_agent/src")
 sys.path[:0] = [str(ROOT / part) for part in PARTS]
 
-from simulation import mutants  # noqa: E402 - the path comes first
+from simulation import mutants, recovery  # noqa: E402 - the path comes first
 from simulation.report import Summary, write_json  # noqa: E402
 from simulation.setup import Setup, make_setup  # noqa: E402
 from simulation.shrink import shrink  # noqa: E402
@@ -44,11 +44,14 @@ def main() -> int:
     parser.add_argument("--timeline", action="store_true", help="show all that one seed does")
     parser.add_argument("--quiet", action="store_true", help="do not shrink what fails")
     parser.add_argument("--mutants", action="store_true", help="plant bugs and see them caught")
+    parser.add_argument("--recovery", action="store_true", help="after half an hour of trouble")
     parser.add_argument("--answer-ms", type=int, default=3_000, help="how docs/timing.md chose it")
     parser.add_argument("--only", default="", help="mutants whose name has this in it")
     arguments = parser.parse_args()
     if arguments.mutants:
         return mutants.hunt(arguments.seeds, arguments.first, arguments.jobs, arguments.only)
+    if arguments.recovery:
+        return recovery.tell(arguments.seeds, arguments.first, arguments.jobs)
     if arguments.timeline:
         setup = make_setup(arguments.first)
         setup = dataclasses.replace(setup, answer_ms=arguments.answer_ms)
