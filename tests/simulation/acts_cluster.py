@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from simulation import truth
 from simulation.acts import Act, End, Scene, cut_pairs
 from simulation.node import Node
 
+UNIT = Path(__file__).parents[2] / "node_agent/systemd/eip-agent.service"
 MODES = ("hangs", "fails", "not_connected")
 
 
@@ -206,6 +209,67 @@ def ban(scene: Scene) -> End | None:
 def red(scene: Scene) -> End | None:
     """A health check takes a node out of service."""
     return _counted(scene, scene.cluster.pacemaker.configuration.red, scene.node.name)
+
+
+def _with_settings(scene: Scene, **wrong: Any) -> End | None:
+    """An agent runs with wrong settings until somebody puts them right."""
+    node = scene.node
+    right = {name: getattr(node, name) for name in wrong}
+
+    def restart(settings: dict[str, Any]) -> None:
+        for name, value in settings.items():
+            setattr(node, name, value)
+        scene.world.watch.disturb(node)
+        if node.powered and not node.peer.process.frozen:
+            node.restart_agent(cleanly=True)
+
+    if not node.powered or node.stays_off:
+        return None
+    restart(wrong)
+    return lambda: restart(right)
+
+
+def unnamed(scene: Scene) -> End | None:
+    """An agent is restarted with settings that do not name the resources.
+
+    Whoever puts them right cleans up what failed by it: the agent did not cause it.
+    """
+    node, end = scene.node, _with_settings(scene, watched=("nothing",))
+
+    def right() -> None:
+        if end:
+            end()
+        for resource in node.resources if node.peer.stack == "up" else ():
+            scene.cluster.pacemaker.clean_up(node.peer, resource, node.name)
+
+    return right if end else None
+
+
+def other_name(scene: Scene) -> End | None:
+    """A node says that its name is another one's."""
+    nodes = scene.cluster.nodes
+    other = nodes[(scene.fault.node + 1) % len(nodes)]
+    return _with_settings(scene, said_name=other.name)
+
+
+def reboot(scene: Scene) -> End | None:
+    """A node is rebooted: systemd stops its units in the order that the agent's unit asks for."""
+    node = scene.node
+    if not node.powered or node.peer.stack != "up":
+        return None
+    scene.world.watch.rebooted(node)
+    if not agent_outlives_pacemaker() and node.agent:
+        node.agent.end(cleanly=True)
+    scene.cluster.pacemaker.stop(node.peer)
+    scene.later(4.0, lambda: node.cut_power() if node.powered else None)
+    return lambda: None if node.powered or node.stays_off else node.boot()
+
+
+@functools.lru_cache(maxsize=1)
+def agent_outlives_pacemaker() -> bool:
+    """Whether the shipped unit is ordered before Pacemaker's, so that it is stopped after it."""
+    lines = UNIT.read_text(encoding="utf-8").splitlines()
+    return any(line.startswith("Before=") and "pacemaker.service" in line for line in lines)
 
 
 def join(scene: Scene) -> End | None:

@@ -74,8 +74,8 @@ class AgentProcess:
             cluster_id=node.cluster_id,
             bus="bus",
             table="table",
-            resources=node.resources,
-            node_name=node.name,
+            resources=node.watched,
+            node_name=node.said_name,
             crm_mon=f"crm_mon {node.key}",
             corosync_quorumtool=f"corosync-quorumtool {node.key}",
         )
@@ -89,7 +89,7 @@ class AgentProcess:
         node, settings = self.node, self.settings
         say = node.say
         words = MemoryWords(node)
-        board = self.board = Board(node.name, node.instance_id, words, say)  # type: ignore[arg-type]
+        board = self.board = Board(node.said_name, node.instance_id, words, say)  # type: ignore[arg-type]
         publisher = self.publisher = Publisher(self._put, board.publishing)
         path = f"{node.key}/failed-starts.json"
         self.clean_up = CleanUp(

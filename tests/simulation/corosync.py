@@ -89,7 +89,9 @@ class Corosync:
 
     def sees(self, node: Member, peer: str) -> bool:
         """Whether this node's links reach the peer, by its own knowledge."""
-        return self.pairs[frozenset((node.name, peer))].seen.get(node.name, False)
+        return peer == node.name or self.pairs[frozenset((node.name, peer))].seen.get(
+            node.name, False
+        )
 
     def refresh(self) -> None:
         """Looks at every link again, after something changed that links depend on."""

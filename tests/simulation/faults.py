@@ -52,6 +52,8 @@ CLEAN = (
     "red",
     "ec2_slow",
     "join",
+    "unnamed",
+    "reboot",
 )
 
 KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
@@ -114,6 +116,9 @@ KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
     "standby": (4, (5.0, 90.0), acts_cluster.standby),
     "ban": (3, (5.0, 90.0), acts_cluster.ban),
     "red": (4, (5.0, 60.0), acts_cluster.red),
+    "unnamed": (2, (20.0, 90.0), acts_cluster.unnamed),
+    "other_name": (1, (10.0, 60.0), acts_cluster.other_name),
+    "reboot": (3, (20.0, 60.0), acts_cluster.reboot),
     "join": (4, (0.0, 0.0), acts_cluster.join),
     "quorum_device": (2, (10.0, 90.0), acts_cluster.quorum_device),
     "ec2_outage": (2, (20.0, 120.0), acts_region.outage("ec2_error")),

@@ -84,6 +84,9 @@ SEVERAL_IN_ONE = (
     "wrong_resource_tag",
 )
 BY_HAND = -2
+NEVER = -1e9
+IN_TIME_SECONDS = 6.0
+"""A call that took no longer was well within the time that its client gives it."""
 REMOVAL = -1
 
 
@@ -245,15 +248,29 @@ def removed_by_record_only(watch: Watch, landing: Landing) -> str | None:
     return None
 
 
+def not_overtaken(watch: Watch, landing: Landing) -> str | None:
+    """A call never lands after a later grant was settled, unless EC2 itself was late with it."""
+    if landing.after is None or landing.at - landing.asked_at > IN_TIME_SECONDS:
+        return None
+    cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
+    now = address_of(watch, cluster_id, address.resource)
+    if watch.world.region.is_of_old or now.term <= landing.term or now.phase is Phase.MOVING:
+        return None
+    return f"{address.resource} was moved by term {landing.term} after term {now.term} was settled"
+
+
 def released_long_ago(watch: Watch, old: Address) -> str | None:
     """An address is taken off a node only if nothing has run there for the release time."""
     node = watch.node(old.holder or "")
     here = node.peer.resources[old.resource]
     since = min(here.since, watch.not_running.get((node.instance_id, old.resource), here.since))
+    granted_at, _ = watch.last_granted.get((node.cluster_id, old.resource), (NEVER, None))
+    since = max(since, granted_at)
     waited = watch.now - since + watch.clock_error(since) + 0.5
     if here.role != "Stopped" or waited >= watch.world.region.policy.release_ms / 1000:
         return None
-    return f"{old.resource} was taken off {node.key}, which ran it {waited:.1f} s ago"
+    had_it = f"which ran it, or was granted it, {waited:.1f} s ago"
+    return f"{old.resource} was taken off {node.key}, {had_it}"
 
 
 def i5_replay(watch: Watch, before: object) -> str | None:
@@ -297,9 +314,8 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
         return None
     if holder.stood_still_since() <= began:
         return f"{node.key} was refused {resource}, whose holder {holder.key} stands still"
-    word = watch.heard.get(holder.instance_id)
-    state = word and word.report.resources.get(resource)
-    if word and state and state.state == "stopped" and word.at - state.for_ms / 1000 <= began:
+    there = holder.peer.resources[resource]
+    if there.role == "Stopped" and there.since <= began and holder.peer.stack in ("up", "down"):
         return f"{node.key} was refused {resource}, which its holder {holder.key} had stopped"
     return None
 

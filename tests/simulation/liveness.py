@@ -82,6 +82,7 @@ class Recovery:
                     if landing.allocation_id == allocation_id
                     and at > since
                     and landing.after is not None
+                    and (allocation_id, landing.term) not in watch.moved_by_pacemaker
                     and rule != "R020"
                 ]
                 if owner == cluster_id and len(rules) > 1:
@@ -126,6 +127,9 @@ def reasons(watch: Watch, cluster: SimulatedCluster, resource: str) -> Iterator[
         if node.stays_off:
             yield f"{node.name} is gone for good"
             continue
+        wanted = node.peer.side.cib.wanted.get(resource)
+        if wanted and wanted[1] and wanted[2] > watch.now:
+            yield f"{node.name} knows that a move bans {wanted[1]} for {wanted[2] - watch.now:.0f} s"
         if (resource, node.name) in node.peer.side.cib.failures:
             yield f"{node.name} is banned by a failure"
         if here.role != "Stopped" or here.busy:

@@ -54,6 +54,9 @@ class Node:
         self.stays_off = False
         """Dead for good, or not a part of the cluster yet."""
 
+        self.said_name, self.watched = peer.name, self.resources
+        """What the agent's settings say: its node's name, and the resources that it watches."""
+
         self.troubles: dict[str, list[str]] = {}
         self._plain_running: set[str] = set()
         self.resource_agent = ResourceAgent(self.loop, self.resources, self._ask, self.metadata_ips)
@@ -75,6 +78,11 @@ class Node:
     def is_plain(self, resource: str) -> bool:
         """Whether a resource is not of our resource agent."""
         return resource in self.cluster.configuration.plain
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing here gets a turn."""
+        return self.peer.process.frozen
 
     def say(self, sentence: str, **fields: Any) -> None:
         """The agent's log."""

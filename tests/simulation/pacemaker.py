@@ -298,6 +298,10 @@ class PacemakerCluster:
                 self._alert(peer)
             self.schedule(peer.side)
 
+    def _schedule_all(self) -> None:
+        for peer in self.peers.values():
+            self.schedule(peer.side)
+
     def clean_up(self, peer: Peer, resource: str, node: str) -> None:
         """`crm_resource --cleanup`: forgets, and probes what it no longer knows."""
         peer.side.cib.failures.pop((resource, node), None)
@@ -336,6 +340,8 @@ class PacemakerCluster:
         banned = active[0] if active and active[0] != node else None
         until = self._loop.now + seconds
         peer.side.cib.wanted[resource] = (node, banned, until)
+        # Pacemaker looks again when a constraint with a lifetime ends.
+        self._loop.at(seconds + 0.1, self._schedule_all)
         peer.side.cib.epoch += 1
         self.schedule(peer.side)
 

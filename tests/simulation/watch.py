@@ -94,6 +94,9 @@ class Watch:
     sent: dict[tuple[str, int, int], float] = field(default_factory=dict)
     """When each report left its node."""
 
+    released_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When a node last reported a resource as stopped."""
+
     ran_when_sent: dict[tuple[str, int, int], frozenset[str]] = field(default_factory=dict)
     """The resources that ran unharmed where and when it left."""
 
@@ -216,6 +219,7 @@ class Watch:
         self.check(invariants.i8_own_address, landing)
         self.check(invariants.i3_landed_by_grant, landing)
         self.check(invariants.removed_by_record_only, landing)
+        self.check(invariants.not_overtaken, landing)
         before = landing.before.interface_id if landing.before else None
         after = landing.after.interface_id if landing.after else None
         if before != after:
@@ -258,7 +262,10 @@ class Watch:
         key = (report.instance_id, report.incarnation, report.seq)
         if key not in self.sent:
             self.sent[key] = self.now
-            running = [r for r in report.resources if truth.runs(node, r)]
+            for resource, state in report.resources.items():
+                if state.state == "stopped":
+                    self.released_at[report.instance_id, resource] = self.now
+            running = [r for r in node.resources if r in report.resources and truth.runs(node, r)]
             if running and not node.cluster.configuration.red[node.name]:
                 self.ran_when_sent[key] = frozenset(running)
 
@@ -316,6 +323,25 @@ class Watch:
                 outcome == "moved",
             )
             self.orders.append(accepted)
+
+    def rebooted(self, node: Node) -> None:
+        """A node that is well is shut down; what it runs is stopped, and that has to be said."""
+        running = [r for r in node.resources if truth.runs(node, r) and not node.is_plain(r)]
+        managed = [r for r in running if node.cluster.configuration.manages(r)]
+        if not managed or not liveness.hears(node):
+            return
+        incarnation = node.incarnation
+
+        def judge() -> None:
+            bad = self.world.weather.is_bad or self.now - self.world.weather.struck_at < 10.0
+            for resource in managed:
+                stopped_at = self.planned_stops.get((node.instance_id, resource), NEVER)
+                said = self.released_at.get((node.instance_id, resource), NEVER)
+                silent = node.aws_cut or node.incarnation != incarnation or node.is_frozen
+                if stopped_at > self.now - 4.0 and said < stopped_at - 1.0 and not (bad or silent):
+                    self.violate(f"release_is_said: {node.key} stopped {resource} without a word")
+
+        self.world.loop.at(3.5, judge)
 
     def called_ec2(self, kind: str, who: str) -> None:
         """An invocation calls EC2, on behalf of a cluster or an instance."""

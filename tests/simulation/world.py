@@ -255,6 +255,8 @@ class World:
             self.tell(f"operator: {payload} -> {answer}")
             self.watch.check(operators.answer_is_true, payload, answer, invocation)
             verb = payload["verb"]
+            if invocation.store is not self.region.store:
+                return  # a table of before took it
             self.watch.ordered(node, resource, number, verb=verb, asked_at=asked_at, answer=answer)
 
         arbiter = self.region.arbiter
