@@ -129,7 +129,8 @@ def reasons(watch: Watch, cluster: SimulatedCluster, resource: str) -> Iterator[
             continue
         wanted = node.peer.side.cib.wanted.get(resource)
         if wanted and wanted[1] and wanted[2] > watch.now:
-            yield f"{node.name} knows that a move bans {wanted[1]} for {wanted[2] - watch.now:.0f} s"
+            left = f"{wanted[2] - watch.now:.0f} s"
+            yield f"{node.name} knows that a move bans {wanted[1]} for {left}"
         if (resource, node.name) in node.peer.side.cib.failures:
             yield f"{node.name} is banned by a failure"
         if here.role != "Stopped" or here.busy:
