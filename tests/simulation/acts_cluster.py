@@ -129,6 +129,23 @@ def holder_dies(scene: Scene) -> End | None:
     return lambda: None if node.powered or node.stays_off else node.boot()
 
 
+def all_but_one_die(scene: Scene) -> End | None:
+    """One node is left, which has no quorum where that is real, and EC2 refuses once."""
+    nodes = [node for node in scene.cluster.nodes if node.powered and node is not scene.node]
+    scene.world.region.ec2.refusing = 1
+    for node in nodes:
+        scene.world.watch.disturb(node)
+        node.cut_power()
+
+    def end() -> None:
+        scene.world.region.ec2.refusing = 0
+        for node in nodes:
+            if not node.powered and not node.stays_off:
+                node.boot()
+
+    return end
+
+
 def order_then_death(scene: Scene) -> End | None:
     """An operator sends an address to a node that dies a moment later, for good if it may."""
     world, node = scene.world, scene.node
@@ -152,7 +169,9 @@ def two_orders(scene: Scene) -> End | None:
     other = cluster.nodes[(scene.fault.node + 1) % len(cluster.nodes)]
     seconds = 0.2 + 2.8 * scene.fault.amount
     scene.later(seconds, lambda: world.operator_failover(cluster, other, force=False))
-    return None
+    # A call of the first order is under way when the second one comes.
+    world.weather.begin("ec2_slow", 1.0)
+    return lambda: world.weather.end("ec2_slow", 1.0)
 
 
 def _counted(scene: Scene, counter: Counter[Any], *keys: Any) -> End:
@@ -242,6 +261,16 @@ def unnamed(scene: Scene) -> End | None:
         for resource in node.resources if node.peer.stack == "up" else ():
             scene.cluster.pacemaker.clean_up(node.peer, resource, node.name)
 
+    moved = [n for n in scene.cluster.nodes if n is not node and n.powered]
+    if end and moved and node.peer.stack == "up":
+        # Somebody has Pacemaker move the resources meanwhile, as in any maintenance.
+        pacemaker, target = scene.cluster.pacemaker, moved[0].name
+
+        def move() -> None:
+            for resource in node.resources:
+                pacemaker.move(node.peer, resource, target, 60.0)
+
+        scene.later(10.0, move)
     return right if end else None
 
 
@@ -249,6 +278,10 @@ def other_name(scene: Scene) -> End | None:
     """A node says that its name is another one's."""
     nodes = scene.cluster.nodes
     other = nodes[(scene.fault.node + 1) % len(nodes)]
+    world, cluster = scene.world, scene.cluster
+    for node in (other, scene.node):
+        seconds = 4.0 + 6.0 * world.rng.random()
+        scene.later(seconds, lambda n=node: world.operator_failover(cluster, n, force=False))  # type: ignore[misc]
     return _with_settings(scene, said_name=other.name)
 
 

@@ -43,6 +43,9 @@ class ModelEc2:
     untagged: set[str] = field(default_factory=set)
     """Instances and allocations whose cluster's tag was taken away, or not yet given."""
 
+    refusing: int = 0
+    """So many of the next calls are throttled, and no more."""
+
     retagged: dict[str, Address] = field(default_factory=dict)
     """Addresses with wrong tags, by allocation id."""
 

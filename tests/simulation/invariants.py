@@ -289,13 +289,13 @@ def i6_recovers(watch: Watch) -> str | None:
 def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str | None:
     """No start is refused for want of a grant while the holder was dead all that time, or stopped.
 
-    Judged where the control plane was well and in reach, the start waited in full, and no operator
-    had a hand in it.
+    Nor does it give up between its grant and the settlement. Judged where the control plane was
+    well and in reach, the start waited in full, and no operator had a hand in it.
     """
     cluster_id, weather = node.cluster_id, watch.world.weather
     address = address_of(watch, cluster_id, resource)
     began = watch.starts[node.instance_id, resource]
-    if watch.now - began < FULL_WAIT_SECONDS or address.holder in (None, node.instance_id):
+    if watch.now - began < FULL_WAIT_SECONDS or address.holder is None:
         return None
     troubled_at = max(weather.struck_at, weather.front_at, watch.disturbed.get(node.instance_id, 0))
     by_hand = (
@@ -312,6 +312,8 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
         or any(n.peer.resources[resource].busy for n in others)
     ):
         return None
+    if holder is node:
+        return f"{node.key} gave {resource} up before its grant of term {address.term} was settled"
     if holder.stood_still_since() <= began:
         return f"{node.key} was refused {resource}, whose holder {holder.key} stands still"
     there = holder.peer.resources[resource]

@@ -13,7 +13,14 @@ from eip_arbiter.arbitrate.announcing import LASTING, Announcement
 from eip_arbiter.aws.eventbridge_announcer import REPEAT_MS
 from eip_arbiter.decision.outcome import ReportSeen
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
-from eip_arbiter.ports import Association, Committed, HistoryEntry, LostRace, Seen
+from eip_arbiter.ports import (
+    Association,
+    Committed,
+    HistoryEntry,
+    LostRace,
+    MoveFailedError,
+    Seen,
+)
 from greenlet import getcurrent
 
 from simulation.invocation import Invocation, ServiceError
@@ -83,6 +90,10 @@ class CountedEc2(ElasticIpPort):
     def associate(self, allocation_id: str, interface_id: str, private_ip: str) -> str:
         """As the port does."""
         self._region.watch.called_ec2("associate", self._cluster(allocation_id))
+        if self._region.ec2.refusing:
+            self._region.ec2.refusing -= 1
+            self._come(0.3)
+            raise MoveFailedError("RequestLimitExceeded", "throttled once")
         return super().associate(allocation_id, interface_id, private_ip)
 
     def disassociate(self, association_id: str) -> None:

@@ -101,6 +101,7 @@ def make_setup(seed: int) -> Setup:
         later=0.4 <= second < 0.6,
         spares=tuple(size > 2 and rng.random() < 0.4 for size in sizes),
         skews=_skews(rng) if rng.random() < 0.25 else (),
+        answer_ms=rng.choice((3_000, 3_000, 3_000, 5_000)),
     )
 
 
