@@ -145,6 +145,15 @@ class Cluster:
         """The cluster's state item as it lies in the table."""
         return self.table()[f"cluster#{self.id}", "state"]
 
+    def age_grant(self, ms: int) -> None:
+        """Dates the last grant or settlement back, in the table itself."""
+        self.aws.client("dynamodb", "looks").update_item(
+            TableName=self.table_name,
+            Key={"pk": {"S": f"cluster#{self.id}"}, "sk": {"S": "state"}},
+            UpdateExpression="SET a.eip.ch = a.eip.ch - :ms",
+            ExpressionAttributeValues={":ms": {"N": str(ms)}},
+        )
+
     def history(self, kind: str = "") -> list[Item]:
         """The lines of the cluster's history, oldest first."""
         answer = self.aws.client("dynamodb", "looks").query(

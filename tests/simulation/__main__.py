@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = (".", "tests", "layers/contract/src", "layers/core/src", "node_agent/src")
 sys.path[:0] = [str(ROOT / part) for part in PARTS]
 
-from simulation import mutants  # noqa: E402 - the path comes first
+from simulation import mutants, recovery  # noqa: E402 - the path comes first
 from simulation.report import Summary, write_json  # noqa: E402
 from simulation.setup import Setup, make_setup  # noqa: E402
 from simulation.shrink import shrink  # noqa: E402
@@ -44,14 +44,16 @@ def main() -> int:
     parser.add_argument("--timeline", action="store_true", help="show all that one seed does")
     parser.add_argument("--quiet", action="store_true", help="do not shrink what fails")
     parser.add_argument("--mutants", action="store_true", help="plant bugs and see them caught")
-    parser.add_argument("--answer-ms", type=int, default=3_000, help="how docs/timing.md chose it")
+    parser.add_argument("--recovery", action="store_true", help="after half an hour of trouble")
+    parser.add_argument("--answer-ms", type=int, help="how docs/timing.md chose it")
     parser.add_argument("--only", default="", help="mutants whose name has this in it")
     arguments = parser.parse_args()
     if arguments.mutants:
         return mutants.hunt(arguments.seeds, arguments.first, arguments.jobs, arguments.only)
+    if arguments.recovery:
+        return recovery.tell(arguments.seeds, arguments.first, arguments.jobs)
     if arguments.timeline:
-        setup = make_setup(arguments.first)
-        setup = dataclasses.replace(setup, answer_ms=arguments.answer_ms)
+        setup = _setup(arguments.first, arguments.answer_ms)
         result = run(setup, keep_timeline=True)
         print("\n".join(result.timeline))
         print(f"violations: {result.violations or 'none'}")
@@ -84,12 +86,11 @@ def many(arguments: argparse.Namespace) -> int:
     if arguments.quiet:
         return 1
     broken = min(summary.failed)
-    setup = dataclasses.replace(make_setup(broken), answer_ms=arguments.answer_ms)
-    show(setup, summary.failed[broken])
+    show(_setup(broken, arguments.answer_ms), summary.failed[broken])
     return 1
 
 
-def results(seeds: range, jobs: int, answer_ms: int) -> Iterator[Result]:
+def results(seeds: range, jobs: int, answer_ms: int | None) -> Iterator[Result]:
     """The results of many seeds, as they come."""
     play = functools.partial(one, answer_ms=answer_ms)
     if jobs <= 1:
@@ -99,12 +100,17 @@ def results(seeds: range, jobs: int, answer_ms: int) -> Iterator[Result]:
         yield from pool.imap_unordered(play, seeds, CHUNK)
 
 
-def one(seed: int, answer_ms: int) -> Result:
+def one(seed: int, answer_ms: int | None) -> Result:
     """One seed's result; a bug of the simulation itself is told with its seed."""
     try:
-        return run(dataclasses.replace(make_setup(seed), answer_ms=answer_ms))
+        return run(_setup(seed, answer_ms))
     except Exception as error:
         raise RuntimeError(f"seed {seed} could not be run") from error
+
+
+def _setup(seed: int, answer_ms: int | None) -> Setup:
+    setup = make_setup(seed)
+    return setup if answer_ms is None else dataclasses.replace(setup, answer_ms=answer_ms)
 
 
 def show(setup: Setup, violations: list[str]) -> None:

@@ -29,6 +29,11 @@ class Scene:
         """The node that the fault is about."""
         return self.cluster.node(self.fault)
 
+    def later(self, seconds: float, act: Callable[[], Any]) -> None:
+        """Does something so much later, unless the calm has begun by then."""
+        loop, calm_from = self.world.loop, self.world.setup.calm_from
+        loop.at(seconds, lambda: act() if loop.now < calm_from else None)
+
 
 Act = Callable[[Scene], End | None]
 
@@ -39,7 +44,7 @@ def crash(scene: Scene) -> End | None:
     if not node.powered:
         return None
     node.cut_power()
-    return lambda: None if node.powered else node.boot()
+    return lambda: None if node.powered or node.stays_off else node.boot()
 
 
 def stop_instance(scene: Scene) -> End | None:
@@ -57,7 +62,7 @@ def stop_instance(scene: Scene) -> End | None:
     scene.world.loop.at(1.0 + 20.0 * scene.fault.amount, off)
 
     def on() -> None:
-        scene.world.loop.at(25.0, lambda: None if node.powered else node.boot())
+        scene.world.loop.at(25.0, lambda: None if node.powered or node.stays_off else node.boot())
 
     return on
 
@@ -123,7 +128,8 @@ def restart_agent(scene: Scene) -> End | None:
     return None
 
 
-def _cut_pairs(cluster: SimulatedCluster, pairs: list[tuple[str, str]]) -> Callable[[], None]:
+def cut_pairs(cluster: SimulatedCluster, pairs: list[tuple[str, str]]) -> Callable[[], None]:
+    """Cuts pairs of nodes from each other; returns what heals that."""
     corosync = cluster.pacemaker.corosync
     for a, b in pairs:
         corosync.cut(a, b, 1)
@@ -147,7 +153,7 @@ def _split(scene: Scene) -> list[tuple[str, str]]:
 
 def partition(scene: Scene) -> End | None:
     """A group of nodes and the rest cannot hear each other."""
-    return _cut_pairs(scene.cluster, _split(scene))
+    return cut_pairs(scene.cluster, _split(scene))
 
 
 def partition_one_way(scene: Scene) -> End | None:
@@ -155,7 +161,7 @@ def partition_one_way(scene: Scene) -> End | None:
     names = scene.cluster.pacemaker.names
     a = scene.fault.node % len(names)
     b = (a + 1 + int(scene.fault.amount * (len(names) - 1))) % len(names)
-    return _cut_pairs(scene.cluster, [(names[a], names[b if b != a else (a + 1) % len(names)])])
+    return cut_pairs(scene.cluster, [(names[a], names[b if b != a else (a + 1) % len(names)])])
 
 
 def partition_flapping(scene: Scene) -> End | None:
@@ -171,7 +177,7 @@ def partition_flapping(scene: Scene) -> End | None:
             heal()
             state["heal"] = None
         else:
-            state["heal"] = _cut_pairs(scene.cluster, pairs)
+            state["heal"] = cut_pairs(scene.cluster, pairs)
         scene.world.loop.at(scene.world.rng.uniform(0.2, 6.0), flip)
 
     flip()
@@ -209,7 +215,7 @@ def cut_aws_all(scene: Scene) -> End | None:
 
 def node_clock(scene: Scene) -> End | None:
     """A node's wall clock jumps."""
-    scene.node.jump_clock(60.0 * (scene.fault.amount - 0.5))
+    scene.node.jump_clock(600.0 * (scene.fault.amount - 0.5))
     return None
 
 
@@ -258,7 +264,7 @@ def lone_return(scene: Scene) -> End | None:
     node = (active or [scene.node])[0]
     node.cuts_from_aws += 1
     scene.world.watch.disturb(node)
-    heal = _cut_pairs(
+    heal = cut_pairs(
         cluster, [(node.name, other.name) for other in cluster.nodes if other is not node]
     )
 
@@ -290,7 +296,7 @@ def claim_kept_back(scene: Scene) -> End | None:
     node = (idle or [scene.node])[0]
     scene.world.watch.disturb(node)
     ending: list[Callable[[], None]] = [
-        _cut_pairs(cluster, [(node.name, n.name) for n in cluster.nodes if n is not node])
+        cut_pairs(cluster, [(node.name, n.name) for n in cluster.nodes if n is not node])
     ]
     over: list[bool] = []
 
@@ -323,8 +329,8 @@ def interface_refused(scene: Scene) -> End | None:
 
 
 def pause(scene: Scene) -> End | None:
-    """An operator pauses the cluster and resumes it later."""
-    scene.world.operator_pause(scene.cluster)
+    """An operator pauses the cluster and resumes it later; another may pause it for less."""
+    scene.world.operator_pause(scene.cluster, again=scene.fault.amount > 0.6)
     return lambda: scene.world.operator_resume(scene.cluster)
 
 

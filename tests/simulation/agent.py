@@ -67,7 +67,8 @@ class AgentProcess:
     """One life of a node's agent."""
 
     def __init__(self, node: Node) -> None:
-        node.incarnation += 1
+        # As the shipped `next_incarnation`: never less than the clock, which may be wrong.
+        node.incarnation = max(node.incarnation + 1, node.wall_ms() // 1000)
         self.node, self.loop = node, node.loop
         self.process = Process(f"{node.key} agent {node.incarnation}", node.clock_offset)
         self.waiting: list[Callable[[str], None]] = []
@@ -75,10 +76,10 @@ class AgentProcess:
             cluster_id=node.cluster_id,
             bus="bus",
             table="table",
-            resources=node.resources,
-            node_name=node.name,
-            crm_mon=node.key,
-            corosync_quorumtool=node.key,
+            resources=node.watched,
+            node_name=node.said_name,
+            crm_mon=f"crm_mon {node.key}",
+            corosync_quorumtool=f"corosync-quorumtool {node.key}",
         )
         self._serving = self._heard = False
 
@@ -90,7 +91,7 @@ class AgentProcess:
         node, settings = self.node, self.settings
         say = node.say
         words = MemoryWords(node)
-        board = self.board = Board(node.name, node.instance_id, words, say)  # type: ignore[arg-type]
+        board = self.board = Board(node.said_name, node.instance_id, words, say)  # type: ignore[arg-type]
         publisher = self.publisher = Publisher(self._put, board.publishing)
         path = f"{node.key}/failed-starts.json"
         self.clean_up = CleanUp(
@@ -166,6 +167,11 @@ class AgentProcess:
     def handle(self, request: Mapping[str, Any], alive: Callable[[], bool]) -> Mapping[str, Any]:
         """One request over the socket."""
         return self.operations.handle(request, alive)
+
+    @property
+    def last_report(self) -> NodeReport | None:
+        """What it reported last."""
+        return self.reporter.last if self._serving else None
 
     @property
     def serves(self) -> bool:
@@ -282,10 +288,17 @@ class AgentProcess:
 
     def read(self, node_ids: Mapping[int, str]) -> Mapping[int, bool] | None:
         """Stands in for `eip_agent.observe.corosync.LibraryLinks`."""
+        trouble = self.node.trouble("corosync-cfgtool")
+        if trouble:
+            self.loop.sleep(2.0 if trouble == "hangs" else 0.01)
+            return None
         return self.node.links(node_ids)
 
     def _crm_resource(self, arguments: list[str]) -> str:
-        self.loop.sleep(self.node.rng.uniform(0.05, 0.3))
+        trouble = self.node.trouble("crm_resource")
+        self.loop.sleep(30.0 if trouble == "hangs" else self.node.rng.uniform(0.05, 0.3))
+        if trouble:
+            return "TimeoutExpired" if trouble == "hangs" else "exit status 1: Error performing it"
         return self.node.crm_resource(arguments)
 
 

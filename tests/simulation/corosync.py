@@ -18,6 +18,8 @@ from simulation.clock import Loop, Process
 
 YOUNG_LINK_SECONDS = 5.0
 RETURNED_SECONDS = 0.9
+LEFT_OUT_SECONDS = (4.0, 13.0)
+"""A node of a partial mesh that the others leave out learns so much later of its membership."""
 
 
 class Member(Protocol):
@@ -65,6 +67,7 @@ class Corosync:
         self._loss_seconds = 2.2 * token_seconds
         self._link_factor = max(1.0, 0.6 * token_seconds)
         self._saw_link, self._reformed = saw_link, reformed
+        self._late: dict[tuple[str, ...], float] = {}
         self.pairs = {
             frozenset((a.name, b.name)): Pair((a, b)) for a, b in itertools.combinations(members, 2)
         }
@@ -86,7 +89,9 @@ class Corosync:
 
     def sees(self, node: Member, peer: str) -> bool:
         """Whether this node's links reach the peer, by its own knowledge."""
-        return self.pairs[frozenset((node.name, peer))].seen.get(node.name, False)
+        return peer == node.name or self.pairs[frozenset((node.name, peer))].seen.get(
+            node.name, False
+        )
 
     def refresh(self) -> None:
         """Looks at every link again, after something changed that links depend on."""
@@ -95,6 +100,11 @@ class Corosync:
             works = _speaks(a) and _speaks(b) and pair.cuts <= 0
             if works != pair.works:
                 self._changed(pair, works=works)
+
+    def woke(self) -> None:
+        """A node stood still and goes on: it finds its own membership out, whoever is gone."""
+        self.refresh()
+        self._loop.at(self._loss_seconds + 0.2, self.reform)
 
     def _changed(self, pair: Pair, *, works: bool) -> None:
         rng, loop = self._rng, self._loop
@@ -123,7 +133,8 @@ class Corosync:
 
     def reform(self) -> None:
         """Forms memberships of what is connected now; partial connectivity yields cliques."""
-        left = list(self._members)
+        left, formed = list(self._members), list[Member]()
+        late, self._late = self._late, {}
         while left:
             clique: list[Member] = []
             for node in left:
@@ -131,11 +142,31 @@ class Corosync:
                     clique.append(node)
             left = [node for node in left if node not in clique]
             members = tuple(node.name for node in clique)
+            if self._is_left_out(clique, formed) and self._is_late(members, late):
+                continue
+            formed += clique
             changed = [n for n in clique if _speaks(n) and n.view != members]
             if changed:
                 for node in changed:
                     node.view = members
                 self._reformed(members, [n for n in clique if _speaks(n)])
+
+    def _is_left_out(self, clique: list[Member], formed: list[Member]) -> bool:
+        """Whether these are dropped by others whom some of them still hear."""
+        members = {node.name for node in clique}
+        shrinks = any(members < set(node.view) for node in clique)
+        pairs = ((a, b) for a in clique for b in formed) if shrinks else ()
+        return any(self.pairs[frozenset((a.name, b.name))].works for a, b in pairs)
+
+    def _is_late(self, members: tuple[str, ...], late: dict[tuple[str, ...], float]) -> bool:
+        """Whether those that were left out do not know it yet: they go on asking for a token."""
+        now = self._loop.now
+        until = late.get(members)
+        if until is None:
+            until = now + self._rng.uniform(*LEFT_OUT_SECONDS)
+            self._loop.at(until - now, self.reform)
+        self._late[members] = until
+        return now < until
 
     def _together(self, a: Member, b: Member) -> bool:
         pair = self.pairs[frozenset((a.name, b.name))]

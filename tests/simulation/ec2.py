@@ -40,6 +40,15 @@ class ModelEc2:
     addresses: dict[str, tuple[str, Address]] = field(default_factory=dict)
     journal: list[Landing] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    untagged: set[str] = field(default_factory=set)
+    """Instances and allocations whose cluster's tag was taken away, or not yet given."""
+
+    refusing: int = 0
+    """So many of the next calls are throttled, and no more."""
+
+    retagged: dict[str, Address] = field(default_factory=dict)
+    """Addresses with wrong tags, by allocation id."""
+
     _where: dict[str, Association | None] = field(default_factory=dict)
     _shown: dict[str, list[tuple[float, tuple[str, ...]]]] = field(default_factory=dict)
     _count: int = 0
@@ -120,11 +129,11 @@ class ModelEc2:
         """The addresses that are tagged for a cluster, with their present associations."""
         found = []
         for allocation_id, (owner, address) in self.addresses.items():
-            if owner == cluster_id:
+            if owner == cluster_id and allocation_id not in self.untagged:
                 where = self._where.get(allocation_id)
                 found.append(
                     replace(
-                        address,
+                        self.retagged.get(allocation_id, address),
                         association_id=where.association_id if where else None,
                         interface_id=where.interface_id if where else None,
                     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from simulation import acts
+from simulation import acts, acts_cluster, acts_region
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Fault:
         )
 
 
+SILENT = ("hangs", "fails")
+OUTAGES = ("ec2_outage", "function_outage", "dynamodb_outage", "pause")
 BURSTS, BURST_SECONDS = 0.5, 4.0
 CLEAN = (
     "crash",
@@ -40,6 +42,20 @@ CLEAN = (
     "partition",
     "order",
     "switchover",
+    "holder_dies",
+    "unread_in_a_cut",
+    "unread_survivor",
+    "all_but_one_die",
+    "two_orders",
+    "crm_mon",
+    "crm_resource",
+    "standby",
+    "unmanaged",
+    "red",
+    "ec2_slow",
+    "join",
+    "unnamed",
+    "reboot",
 )
 
 KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
@@ -82,6 +98,42 @@ KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
     "ec2_error": (4, (5.0, 60.0), acts.weather("ec2_error", 0.3, 1.0)),
     "ec2_lost_reply": (3, (5.0, 60.0), acts.weather("ec2_lost_reply", 0.3, 1.0)),
     "ec2_late": (3, (5.0, 60.0), acts.weather("ec2_late", 0.2, 1.0)),
+    "ec2_slow": (3, (5.0, 60.0), acts.weather("ec2_slow", 0.3, 1.0)),
+    "function_error": (2, (5.0, 60.0), acts.weather("function_error", 0.3, 1.0)),
+    "crm_mon": (5, (1.0, 40.0), acts_cluster.trouble("crm_mon")),
+    "unread_in_a_cut": (4, (8.0, 60.0), acts_cluster.unread_in_a_cut),
+    "unread_survivor": (2, (20.0, 60.0), acts_cluster.unread_survivor),
+    "crm_resource": (3, (5.0, 60.0), acts_cluster.trouble("crm_resource", SILENT)),
+    "corosync_tools": (
+        2,
+        (1.0, 40.0),
+        acts_cluster.trouble("corosync-cfgtool", SILENT),
+    ),
+    "quorumtool": (2, (1.0, 40.0), acts_cluster.trouble("corosync-quorumtool", SILENT)),
+    "die": (3, (0.0, 0.0), acts_cluster.die),
+    "holder_dies": (3, (20.0, 90.0), acts_cluster.holder_dies),
+    "order_then_death": (3, (20.0, 90.0), acts_cluster.order_then_death),
+    "all_but_one_die": (2, (25.0, 60.0), acts_cluster.all_but_one_die),
+    "two_orders": (3, (4.0, 10.0), acts_cluster.two_orders),
+    "unmanaged": (3, (5.0, 90.0), acts_cluster.unmanaged),
+    "maintenance": (2, (5.0, 90.0), acts_cluster.maintenance),
+    "standby": (4, (5.0, 90.0), acts_cluster.standby),
+    "ban": (3, (5.0, 90.0), acts_cluster.ban),
+    "red": (4, (5.0, 60.0), acts_cluster.red),
+    "unnamed": (2, (20.0, 90.0), acts_cluster.unnamed),
+    "other_name": (1, (10.0, 60.0), acts_cluster.other_name),
+    "reboot": (3, (20.0, 60.0), acts_cluster.reboot),
+    "join": (4, (0.0, 0.0), acts_cluster.join),
+    "quorum_device": (2, (10.0, 90.0), acts_cluster.quorum_device),
+    "ec2_outage": (2, (20.0, 120.0), acts_region.outage("ec2_error")),
+    "function_outage": (2, (20.0, 120.0), acts_region.outage("function_error")),
+    "dynamodb_outage": (2, (20.0, 120.0), acts_region.outage("dynamodb_error")),
+    "later_address": (4, (0.0, 0.0), acts_region.later_address),
+    "wrong_resource_tag": (1, (5.0, 90.0), acts_region.wrong_resource_tag),
+    "untag_node": (2, (5.0, 120.0), acts_region.untag_node),
+    "new_table": (1, (0.0, 0.0), acts_region.new_table),
+    "forged_counter": (1, (0.0, 0.0), acts_region.forged_counter),
+    "flood": (1, (5.0, 40.0), acts_region.flood),
     "metadata_error": (1, (5.0, 60.0), acts.weather("metadata_error", 0.3, 1.0)),
 }
 """Weight, shortest and longest duration in seconds, and what it does."""
@@ -105,6 +157,19 @@ def schedule(
         seconds = min(seconds, end - at)
         faults.append(Fault(kind, at, seconds, cluster, rng.randrange(nodes), rng.random()))
     return sorted(faults, key=lambda fault: fault.at)
+
+
+def through_an_outage(
+    rng: random.Random, nodes: int, kind: str, *, begin: float, seconds: float
+) -> list[Fault]:
+    """Long trouble of a service, or a long pause, in which the holder dies."""
+
+    def fault(name: str, at: float, length: float) -> Fault:
+        return Fault(name, at, length, 0, rng.randrange(nodes), rng.random())
+
+    dies = begin + seconds * rng.random() * 0.5
+    dead = Fault("holder_dies", dies, 1.0, 0, 0, 0.5 * rng.random())
+    return [fault(kind, begin, seconds), dead]
 
 
 def one_at_a_time(

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 from eip_arbiter.decision.snapshot import Address, Phase, Snapshot
 from eip_contract.report import NodeReport
 
-from simulation.clock import EPOCH_SECONDS
 from simulation.ec2 import Landing
+from simulation.evidence import STAMP_SECONDS
 from simulation.truth import (
     address_of,
     claims,
     holders,
     is_ordered,
     is_wanted,
-    moves_between,
     only_claimant_has_quorum,
     places,
     problems_of,
@@ -42,7 +41,6 @@ CLEAR_SECONDS = 75.0
 
 FULL_WAIT_SECONDS = 17.0
 JUST_NOW_SECONDS = 3.0
-STAMP_SECONDS = 1.05
 LEAVES_REPORTS_ALONE = (
     "partition",
     "partition_one_way",
@@ -55,11 +53,40 @@ LEAVES_REPORTS_ALONE = (
     "drift",
     "node_clock",
     "claim_kept_back",
+    "crm_mon",
+    "unread_in_a_cut",
+    "crm_resource",
+    "corosync_tools",
+    "quorumtool",
+    "two_orders",
+    "unmanaged",
+    "maintenance",
+    "standby",
+    "ban",
+    "join",
+    "quorum_device",
+    "ec2_outage",
+    "function_outage",
+    "dynamodb_outage",
+    "wrong_resource_tag",
+    "forged_counter",
 )
 """Faults that touch no node's reports; weather is judged apart."""
 
-SEVERAL_IN_ONE = ("partition_flapping", "claim_at_release", "claim_kept_back")
+SEVERAL_IN_ONE = (
+    "partition_flapping",
+    "claim_at_release",
+    "claim_kept_back",
+    "order_then_death",
+    "two_orders",
+    "unread_in_a_cut",
+    "later_address",
+    "wrong_resource_tag",
+)
 BY_HAND = -2
+NEVER = -1e9
+IN_TIME_SECONDS = 6.0
+"""A call that took no longer was well within the time that its client gives it."""
 REMOVAL = -1
 
 
@@ -133,7 +160,7 @@ def i2_undisturbed_holder(watch: Watch, old: Address, after: Address) -> str | N
     watch.world.result.counts["moves off a node that ran it"] += runs(holder, old.resource)
     if not runs(holder, old.resource) or only_claimant_has_quorum(watch, old, after):
         return None
-    if holder.instance_id in watch.told_going:
+    if holder.instance_id in watch.told_going or holder.cluster.configuration.red[holder.name] > 0:
         return None
     disturbed_at = max(
         watch.disturbed.get(holder.instance_id, 0.0), watch.world.weather.struck_at, 30.0
@@ -146,37 +173,6 @@ def i2_undisturbed_holder(watch: Watch, old: Address, after: Address) -> str | N
     if unheard or holder.agent is None or holder.agent.process.frozen:
         return None
     return f"{after.rule} took {old.resource} off {holder.key}, which runs it undisturbed"
-
-
-def i3_evidence(watch: Watch, old: Address, after: Address) -> str | None:
-    """No grant without a fresh claim of its holder, or an order."""
-    if is_ordered(old, after.holder):
-        return None
-    heard = watch.heard.get(after.holder or "")
-    if heard is None or not claims(heard.report, after.resource):
-        return f"{after.rule} gave {after.resource} to {after.holder}, which does not claim it"
-    # A commit may be slow as well: what counts is when it was decided.
-    decided_at = after.changed_at_ms / 1000 - EPOCH_SECONDS - watch.world.region.clock_offset
-    age = decided_at - heard.at - watch.clock_error(heard.at)
-    allowed = 2 * heard.report.next_report_within_ms / 1000 + 2.0 + 0.05
-    if age <= allowed:
-        return None
-    return f"{after.rule} gave {after.resource} by a claim that was {age:.1f} s old"
-
-
-def i3_claim_is_not_from_before(watch: Watch, old: Address, after: Address) -> str | None:
-    """A claim that does not even await the address is from after the grant that it overturns."""
-    heard = watch.heard.get(after.holder or "")
-    if old.holder is None or heard is None or is_ordered(old, after.holder):
-        return None
-    if after.holder == old.holder or after.resource in heard.report.awaiting:
-        return None
-    report = heard.report
-    sent_at = watch.sent[report.instance_id, report.incarnation, report.seq]
-    in_force = [g for g in watch.grants.values() if g.after.allocation_id == old.allocation_id]
-    if in_force and sent_at < in_force[-1].at:
-        return f"{after.rule} gave {after.resource} back by a report from before the last grant"
-    return None
 
 
 def drift_is_real(watch: Watch, old: Address, after: Address) -> str | None:
@@ -195,7 +191,10 @@ def i3_landed_by_grant(watch: Watch, landing: Landing) -> str | None:
     if landing.after is None:
         return None
     cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
-    grant = watch.grants.get((cluster_id, address.resource, landing.term))
+    key = (cluster_id, address.resource, landing.term)
+    if key in watch.old_grants and watch.old_grants[key].holder is not None:
+        return None  # it was under way when the table was replaced
+    grant = watch.grants.get(key)
     if grant is None or grant.holder is None:
         return f"{address.resource} was associated under term {landing.term}, which is no grant"
     if watch.node(grant.holder).interface_id != landing.after.interface_id:
@@ -248,15 +247,29 @@ def removed_by_record_only(watch: Watch, landing: Landing) -> str | None:
     return None
 
 
+def not_overtaken(watch: Watch, landing: Landing) -> str | None:
+    """A call never lands after a later grant was settled, unless EC2 itself was late with it."""
+    if landing.after is None or landing.at - landing.asked_at > IN_TIME_SECONDS:
+        return None
+    cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
+    now = address_of(watch, cluster_id, address.resource)
+    if watch.world.region.is_of_old or now.term <= landing.term or now.phase is Phase.MOVING:
+        return None
+    return f"{address.resource} was moved by term {landing.term} after term {now.term} was settled"
+
+
 def released_long_ago(watch: Watch, old: Address) -> str | None:
     """An address is taken off a node only if nothing has run there for the release time."""
     node = watch.node(old.holder or "")
     here = node.peer.resources[old.resource]
     since = min(here.since, watch.not_running.get((node.instance_id, old.resource), here.since))
+    granted_at, _ = watch.last_granted.get((node.cluster_id, old.resource), (NEVER, None))
+    since = max(since, granted_at)
     waited = watch.now - since + watch.clock_error(since) + 0.5
     if here.role != "Stopped" or waited >= watch.world.region.policy.release_ms / 1000:
         return None
-    return f"{old.resource} was taken off {node.key}, which ran it {waited:.1f} s ago"
+    had_it = f"which ran it, or was granted it, {waited:.1f} s ago"
+    return f"{old.resource} was taken off {node.key}, {had_it}"
 
 
 def i5_replay(watch: Watch, before: object) -> str | None:
@@ -275,13 +288,13 @@ def i6_recovers(watch: Watch) -> str | None:
 def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str | None:
     """No start is refused for want of a grant while the holder was dead all that time, or stopped.
 
-    Judged where the control plane was well and in reach, the start waited in full, and no operator
-    had a hand in it.
+    Nor does it give up between its grant and the settlement. Judged where the control plane was
+    well and in reach, the start waited in full, and no operator had a hand in it.
     """
     cluster_id, weather = node.cluster_id, watch.world.weather
     address = address_of(watch, cluster_id, resource)
     began = watch.starts[node.instance_id, resource]
-    if watch.now - began < FULL_WAIT_SECONDS or address.holder in (None, node.instance_id):
+    if watch.now - began < FULL_WAIT_SECONDS or address.holder is None:
         return None
     troubled_at = max(weather.struck_at, weather.front_at, watch.disturbed.get(node.instance_id, 0))
     by_hand = (
@@ -298,32 +311,37 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
         or any(n.peer.resources[resource].busy for n in others)
     ):
         return None
+    if holder is node:
+        return f"{node.key} gave {resource} up before its grant of term {address.term} was settled"
     if holder.stood_still_since() <= began:
         return f"{node.key} was refused {resource}, whose holder {holder.key} stands still"
-    word = watch.heard.get(holder.instance_id)
-    state = word and word.report.resources.get(resource)
-    if word and state and state.state == "stopped" and word.at - state.for_ms / 1000 <= began:
+    there = holder.peer.resources[resource]
+    if there.role == "Stopped" and there.since <= began and holder.peer.stack in ("up", "down"):
         return f"{node.key} was refused {resource}, which its holder {holder.key} had stopped"
     return None
 
 
 def i7_moves(watch: Watch) -> str | None:
-    """One fault causes at most one move.
+    """One fault causes at most one move of the arbiter's own accord, its end included.
 
-    Its end may cause one more where Pacemaker itself moves the resource back. What is several
-    faults in one is not judged; nor is a run whose climate adds faults of its own.
+    A move that only follows Pacemaker's stop of a copy that was well is Pacemaker's own, and an
+    order's is its operator's. What is several faults in one is not judged; nor is a run whose
+    climate adds faults of its own.
     """
     if not watch.world.setup.serial or watch.world.setup.climate:
         return None
     for fault, next_fault in itertools.pairwise([*watch.faults, None]):
         if fault is None or fault.kind in SEVERAL_IN_ONE:
             continue
-        end, after = fault.at + fault.seconds, next_fault.at if next_fault else float("inf")
-        # What a fault set off may be granted just after its end, so its own move counts in both.
-        for until, most in ((end, 1), (after, 2)):
-            worst = max(moves_between(watch, fault.at, until).values(), default=0)
-            if worst > most:
-                return f"{worst} moves between {fault.at:.1f} and {until:.1f} s of {fault}"
+        until = next_fault.at if next_fault else float("inf")
+        own: dict[str, list[str]] = {}
+        for at, rule, landing in watch.moves:
+            by_pacemaker = (landing.allocation_id, landing.term) in watch.moved_by_pacemaker
+            if fault.at <= at < until and rule != "R020" and not by_pacemaker and landing.after:
+                own.setdefault(landing.allocation_id, []).append(f"{rule} at {at:.1f}")
+        for moves in own.values():
+            if len(moves) > 1:
+                return f"{len(moves)} moves ({', '.join(moves)} s) of {fault}"
     return None
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from eip_arbiter.decision.snapshot import Address, Snapshot
 from eip_arbiter.ports import StoreUnansweredError
+
+if TYPE_CHECKING:
+    from simulation.memory_store import MemoryStore
 
 
 class Killed(BaseException):
@@ -18,10 +22,17 @@ class ServiceError(StoreUnansweredError):
 
 @dataclass
 class Invocation:
-    """One run of a function; `fate` strikes at its call number `fate_at`."""
+    """One run of a function; `fate` strikes at its call number `fate_at`.
+
+    `store` is the table of its deployment, `clock_offset` that of its environment's clock. `wrote`
+    tells what it changed in the state, whether or not it got to know that.
+    """
 
     number: int
     started: float
+    store: MemoryStore
+    clock_offset: float = 0.0
+    wrote: tuple[str, ...] = ()
     fate: str = ""
     fate_at: int = 0
     calls: int = 0

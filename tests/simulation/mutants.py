@@ -16,9 +16,10 @@ from collections.abc import Iterator
 
 from simulation import (
     mutant,
-    planted_moves,  # noqa: F401 - adds its own to the list, as the next two do
+    planted_moves,  # noqa: F401 - adds its own to the list, as the next ones do
     planted_nodes,  # noqa: F401
     planted_rules,  # noqa: F401
+    planted_unkind,  # noqa: F401
 )
 from simulation.setup import make_setup
 from simulation.shrink import broken

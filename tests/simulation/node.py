@@ -51,15 +51,38 @@ class Node:
         self.powered = False
         self.powered_off_at = self.frozen_at = 0.0
         self.cuts_from_aws = 0
+        self.stays_off = False
+        """Dead for good, or not a part of the cluster yet."""
+
+        self.said_name, self.watched = peer.name, self.resources
+        """What the agent's settings say: its node's name, and the resources that it watches."""
+
+        self.troubles: dict[str, list[str]] = {}
+        self._plain_running: set[str] = set()
         self.resource_agent = ResourceAgent(self.loop, self.resources, self._ask, self.metadata_ips)
         self.agent: AgentProcess | None = None
         shims.VIEWS[self.key] = lambda: cluster.shown(peer)
         shims.QUORUM_MODES[self.key] = cluster.quorum_mode
+        shims.TROUBLES[self.key] = self.trouble
 
     @property
     def aws_cut(self) -> bool:
         """Whether AWS's endpoints cannot be reached from here."""
         return self.cuts_from_aws > 0
+
+    def trouble(self, command: str) -> str:
+        """What is wrong with one of the cluster's commands here, empty if nothing is."""
+        found = self.troubles.get(command)
+        return found[-1] if found else ""
+
+    def is_plain(self, resource: str) -> bool:
+        """Whether a resource is not of our resource agent."""
+        return resource in self.cluster.configuration.plain
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing here gets a turn."""
+        return self.peer.process.frozen
 
     def say(self, sentence: str, **fields: Any) -> None:
         """The agent's log."""
@@ -79,6 +102,7 @@ class Node:
         """Power on: the agent and the cluster stack come up, each in its time."""
         self.powered = True
         self.words = {}
+        self._plain_running.clear()
         self.resource_agent.files.clear()
         self.peer.process = Process(f"{self.key} pacemaker", self.clock_offset)
         self.start_agent()
@@ -124,7 +148,7 @@ class Node:
         """Everything here goes on."""
         for process in self._processes():
             self.loop.thaw(process)
-        self.cluster.corosync.refresh()
+        self.cluster.corosync.woke()
         # What was asked of a DC that stood still is done now.
         self.cluster.schedule(self.peer.side)
 
@@ -141,6 +165,9 @@ class Node:
         self, resource: str, action: str, seconds: float, done: Callable[[int], None]
     ) -> None:
         """Pacemaker's executor runs one action."""
+        if self.is_plain(resource):
+            self._run_plain(resource, action, done)
+            return
         marked = self.resource_agent.marked(resource)
 
         def told(code: int) -> None:
@@ -150,6 +177,21 @@ class Node:
         if action == "start":
             self.region.watch.started(self, resource)
         self.resource_agent.run(self.peer.process, resource, action, seconds, told)
+
+    def _run_plain(self, resource: str, action: str, done: Callable[[int], None]) -> None:
+        """An action of somebody else's resource agent, which asks nobody."""
+        running = self._plain_running
+
+        def act() -> None:
+            if action == "start":
+                running.add(resource)
+            elif action == "stop":
+                running.discard(resource)
+                self.region.watch.stopped_by_pacemaker(self, resource)
+            done(7 if action == "monitor" and resource not in running else 0)
+
+        seconds = 0.03 if action == "monitor" else self.rng.uniform(0.1, 1.0)
+        self.loop.at(seconds, act, self.peer.process)
 
     def links(self, node_ids: Mapping[int, str]) -> Mapping[int, bool] | None:
         """Which nodes Corosync's links reach, None where Corosync does not run."""
@@ -162,16 +204,18 @@ class Node:
         return self.region.ec2.shown_ips(self.loop.now, self.interface_id)
 
     def crm_resource(self, arguments: list[str]) -> str:
-        """The five things that an agent asks of Pacemaker."""
+        """The six things that an agent asks of Pacemaker."""
         if self.peer.stack != "up":
             return "exit status 102: Not connected"
         resource = arguments[arguments.index("--resource") + 1]
+        if resource not in self.peer.resources:
+            return f"exit status 105: Resource '{resource}' not found"
         if "--cleanup" in arguments:
             self.cluster.clean_up(self.peer, resource, arguments[arguments.index("--node") + 1])
         elif "--fail" in arguments:
             self.cluster.fail(self.peer, resource)
         elif "--refresh" in arguments:
-            pass  # the modelled Pacemaker has chosen between two copies already
+            self.cluster.refresh(self.peer, resource, arguments[arguments.index("--node") + 1])
         elif "--move" in arguments:
             lifetime = arguments[arguments.index("--lifetime") + 1]
             seconds = 60.0 * int(lifetime.removeprefix("PT").removesuffix("M"))

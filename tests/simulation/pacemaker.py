@@ -2,8 +2,8 @@
 
 What to do next is decided by `lab.simulated.plan`; the resource agent that is run is the shipped
 one. The set-up is the classic one: stickiness, migration-threshold 1, no fencing; clusters of three
-and more may stop what lost its quorum. Between two copies it chooses at once, as with
-`multiple-active=stop_unexpected`: the documented `block` leaves that to the arbiter and the agent.
+and more may stop what lost its quorum. Of two copies it touches neither, as documented
+(`multiple-active=block`), or it chooses at once, as with `stop_unexpected`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from eip_agent.remember.sight import PacemakerView
 from lab.simulated.plan import Member as PlanMember
 from lab.simulated.plan import Role, next_step
 from simulation.clock import Loop
+from simulation.configuration import Configuration
 from simulation.corosync import Corosync
 from simulation.pacemaker_state import Cib, Here, Peer, Side, is_busy, merged, state_of
 
 DC_DEADTIME_SECONDS = 2.0
 MONITOR_SECONDS = 10.0
 OPERATION_SECONDS = 20.0
-REAL_QUORUM_SIZE = 3
+NOT_RUNNING = 7
+
+RED = ("Pacemaker node health is red",)
 
 Run = Callable[[Peer, str, str, float, Callable[[int], None]], None]
 """Runs the resource agent: peer, resource, action, time-out; calls back with the exit code."""
@@ -37,9 +40,9 @@ class PacemakerCluster:
         rng: random.Random,
         *,
         size: int,
+        configuration: Configuration,
         resources: Sequence[str],
         token_seconds: float,
-        stops_without_quorum: bool,
         run: Run,
         saw_link: Callable[[Peer], None],
         alert: Callable[[Peer], None],
@@ -48,8 +51,7 @@ class PacemakerCluster:
         self.names = [f"n{number}" for number in range(1, size + 1)]
         self.peers = {n: Peer(n, i, resources) for i, n in enumerate(self.names, 1)}
         self._order = dict(zip(self.names, rng.sample(range(size), size), strict=True))
-        self._strict = stops_without_quorum and size >= REAL_QUORUM_SIZE
-        self.disabled: set[str] = set()
+        self.configuration = configuration
         self.corosync = Corosync(
             loop,
             rng,
@@ -61,8 +63,16 @@ class PacemakerCluster:
 
     def quorate(self, side: Side) -> bool:
         """Whether a side says that it has quorum; each half of a two-node cluster does."""
-        size = len(self.names)
-        return size < REAL_QUORUM_SIZE or 2 * len(side.members) > size
+        size, votes, mode = len(self.configuration.names), len(side.members), self.quorum_mode()
+        if mode == "device":
+            return 2 * (votes + (side is self._side_with_device())) > size + 1
+        return mode == "two_node" or 2 * votes > size
+
+    def _side_with_device(self) -> Side | None:
+        """The side that the quorum device votes for: the largest, or that of the lowest node."""
+        living = [p for p in self.peers.values() if p.stack == "up" and p.process.alive]
+        sides = [p.side for p in living if not p.process.frozen]
+        return max(sides, key=lambda side: (len(side.members), -_lowest(side)), default=None)
 
     def start(self, peer: Peer) -> None:
         """Starts Corosync and Pacemaker, which probes what runs there already."""
@@ -87,7 +97,9 @@ class PacemakerCluster:
             if code == 0:
                 self._set(here, "Started")
                 peer.side.cib.last_on.setdefault(resource, peer.name)
-                self._watch(peer, resource)
+                # Pacemaker schedules no monitor for what it finds blocked.
+                if not self._is_blocked(peer.side, resource):
+                    self._watch(peer, resource)
             self.schedule(peer.side)
 
         return done
@@ -158,13 +170,15 @@ class PacemakerCluster:
 
     def _schedule_resource(self, side: Side, peers: list[Peer], resource: str) -> None:
         wanted_on, banned_on = self._wanted(side, resource)
-        lost_quorum = self._strict and not self.quorate(side)
+        if not self.configuration.manages(resource) or self._is_blocked(side, resource):
+            return
+        lost_quorum = self.configuration.strict and not self.quorate(side)
         members = []
         copies = sum(peer.resources[resource].role == "Started" for peer in peers)
         for peer in peers:
             here = peer.resources[resource]
             banned = (resource, peer.name) in side.cib.failures or peer.name == banned_on
-            banned = banned or resource in self.disabled
+            banned = banned or self.configuration.forbids(resource, peer.name)
             # Of several copies Pacemaker keeps one on a node it may use, by the order of nodes.
             order = float(self._order[peer.name] + banned * len(self.names))
             since = here.since if copies < 2 else order
@@ -191,6 +205,14 @@ class PacemakerCluster:
             lambda code: self._ended(peer, resource, action, code),
         )
         self._alert(peer)
+
+    def _is_blocked(self, side: Side, resource: str) -> bool:
+        """Whether Pacemaker sees several copies and is not to choose between them."""
+        if not self.configuration.blocks or resource in self.configuration.plain:
+            return False
+        seen = [p for p in map(self.peers.__getitem__, side.members) if p.side is side]
+        here = [peer.resources[resource] for peer in seen if not peer.left_cleanly]
+        return sum(copy.role != "Stopped" and not copy.gone for copy in here) > 1
 
     def _wanted(self, side: Side, resource: str) -> tuple[str | None, str | None]:
         wanted = side.cib.wanted.get(resource)
@@ -228,25 +250,28 @@ class PacemakerCluster:
             if here.monitors != number or here.role != "Started":
                 return
             if code and peer.stack == "up":
-                self._failed(peer, resource)
+                self._failed(peer, resource, gone=code == NOT_RUNNING)
                 return
             self._loop.at(MONITOR_SECONDS, again, peer.process)
 
         def again() -> None:
-            if here.monitors == number and here.role == "Started":
+            if self.configuration.maintenance:
+                self._loop.at(MONITOR_SECONDS, again, peer.process)
+            elif here.monitors == number and here.role == "Started":
                 self._run(peer, resource, "monitor", OPERATION_SECONDS, monitored)
 
         self._loop.at(MONITOR_SECONDS, again, peer.process)
 
-    def _failed(self, peer: Peer, resource: str) -> None:
-        peer.resources[resource].failed = True
+    def _failed(self, peer: Peer, resource: str, *, gone: bool = False) -> None:
+        peer.resources[resource].failed, peer.resources[resource].gone = True, gone
         peer.side.cib.failures[resource, peer.name] = "monitor"
         self._alert(peer)
         self.schedule(peer.side)
 
     def _leave_if_empty(self, peer: Peer) -> None:
-        if any(here.role != "Stopped" for here in peer.resources.values()):
-            return
+        managed = {r: h for r, h in peer.resources.items() if self.configuration.manages(r)}
+        if any(here.role != "Stopped" for here in managed.values()):
+            return  # What is not managed stays as it is.
         for name in peer.side.members:
             if name != peer.name:
                 self.peers[name].side.cib.left.add(peer.name)
@@ -254,17 +279,24 @@ class PacemakerCluster:
         self.lose(peer, "down")
 
     def _set(self, here: Here, role: Role) -> None:
-        here.role, here.since = role, self._loop.now
+        here.role, here.since, here.gone = role, self._loop.now, False
 
     def disable(self, resource: str) -> None:
-        """Nobody is to run a resource; a side that is cut off hears of it as well here."""
-        self.disabled.add(resource)
-        self._schedule_all()
+        """Nobody is to run a resource."""
+        self.configuration.disabled.add(resource)
+        self.configured()
 
     def enable(self, resource: str) -> None:
         """A resource may run again."""
-        self.disabled.discard(resource)
-        self._schedule_all()
+        self.configuration.disabled.discard(resource)
+        self.configured()
+
+    def configured(self) -> None:
+        """The configuration changed: everybody sees it, and acts on it."""
+        for peer in self.peers.values():
+            if peer.stack == "up":
+                self._alert(peer)
+            self.schedule(peer.side)
 
     def _schedule_all(self) -> None:
         for peer in self.peers.values():
@@ -279,6 +311,18 @@ class PacemakerCluster:
             here.role, here.failed, here.busy = "Stopped", False, True
             self._run(there, resource, "monitor", OPERATION_SECONDS, self._probed(there, resource))
         self.schedule(peer.side)
+
+    def refresh(self, peer: Peer, resource: str, node: str) -> None:
+        """`crm_resource --refresh`: forgets all that is known of a copy, and probes it anew."""
+        there = self.peers[node]
+        here = there.resources[resource]
+        if here.busy or there.stack != "up":
+            return
+        peer.side.cib.failures.pop((resource, node), None)
+        self._set(here, "Stopped")
+        here.failed, here.busy = False, True
+        here.monitors += 1
+        self._run(there, resource, "monitor", OPERATION_SECONDS, self._probed(there, resource))
 
     def fail(self, peer: Peer, resource: str) -> None:
         """`crm_resource --fail`: as if a monitor had just failed there."""
@@ -296,6 +340,8 @@ class PacemakerCluster:
         banned = active[0] if active and active[0] != node else None
         until = self._loop.now + seconds
         peer.side.cib.wanted[resource] = (node, banned, until)
+        # Pacemaker looks again when a constraint with a lifetime ends.
+        self._loop.at(seconds + 0.1, self._schedule_all)
         peer.side.cib.epoch += 1
         self.schedule(peer.side)
 
@@ -312,7 +358,8 @@ class PacemakerCluster:
         if peer.stack == "dead":
             return PacemakerView(state="unknown")
         side = peer.side
-        lost = frozenset(n for n in self.names if n not in side.members and n not in side.cib.left)
+        names = self.configuration.names
+        lost = frozenset(n for n in names if n not in side.members and n not in side.cib.left)
         roles, running_on, failed_here = {}, {}, set()
         for resource, here in peer.resources.items():
             roles[resource] = state_of(here)
@@ -325,19 +372,24 @@ class PacemakerCluster:
             if (resource, peer.name) in side.cib.failures:
                 failed_here.add(resource)
         return PacemakerView(
-            state="pending" if peer.pending else "online",
+            state="pending" if peer.pending else self.configuration.state_of(peer.name),
             dc=side.dc,
             quorate=self.quorate(side),
             members=side.members,
             lost=lost,
             left=frozenset(side.cib.left - set(side.members)),
-            node_ids={name: number for number, name in enumerate(self.names, 1)},
+            node_ids={name: self.peers[name].number for name in names},
             roles=roles,
             running_on=running_on,
             tops={resource: resource for resource in peer.resources},
             failed_here=frozenset(failed_here),
+            failing=RED if self.configuration.red[peer.name] > 0 else (),
         )
 
     def quorum_mode(self) -> str:
         """What `corosync-quorumtool` tells of the cluster."""
-        return "two_node" if len(self.names) < REAL_QUORUM_SIZE else "majority"
+        return self.configuration.mode
+
+
+def _lowest(side: Side) -> int:
+    return min(int(name.removeprefix("n")) for name in side.members)

@@ -18,6 +18,8 @@ class Here:
     failed: bool = False
     busy: bool = False
     monitors: int = 0
+    gone: bool = False
+    """Its monitor said that it does not run here: it is no second copy any more."""
 
 
 @dataclass

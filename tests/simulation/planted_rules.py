@@ -119,7 +119,7 @@ def order_does_not_pin() -> list[Patch]:
         decided = original(case)
         return None if isinstance(decided, Keep) else decided
 
-    return _replaced("r020", order)
+    return replaced("r020", order)
 
 
 @mutant
@@ -139,7 +139,7 @@ def order_dropped() -> list[Patch]:
 @mutant
 def never_resumed() -> list[Patch]:
     """A move that nobody finished stays unfinished."""
-    return _replaced("r031", lambda case: Keep("R031", "whatever") if case.is_moving else None)
+    return replaced("r031", lambda case: Keep("R031", "whatever") if case.is_moving else None)
 
 
 @mutant
@@ -157,13 +157,13 @@ def drift_kept() -> list[Patch]:
 @mutant
 def drift_without_patience() -> list[Patch]:
     """The metadata service's lag is taken for drift."""
-    return _with_policy(drift_ms=1)
+    return with_policy(drift_ms=1)
 
 
 @mutant
 def unused_at_once() -> list[Patch]:
     """A released address is taken off at once, before anybody can claim it."""
-    return _with_policy(release_ms=1)
+    return with_policy(release_ms=1)
 
 
 def _rules_without(*names: str) -> list[Patch]:
@@ -171,12 +171,14 @@ def _rules_without(*names: str) -> list[Patch]:
     return [(decision_package, "RULES", left)]
 
 
-def _replaced(prefix: str, rule: Any) -> list[Patch]:
+def replaced(prefix: str, rule: Any) -> list[Patch]:
+    """The patch that puts a rule in another one's place."""
     changed = tuple(rule if known.__name__.startswith(prefix) else known for known in rules.RULES)
     return [(decision_package, "RULES", changed)]
 
 
-def _with_policy(**changes: int) -> list[Patch]:
+def with_policy(**changes: int) -> list[Patch]:
+    """The patch that decides with other times than are deployed."""
     original = decision_package.decide
 
     def decide(snapshot: Snapshot, resource: str, policy: Any, now_ms: int) -> Any:

@@ -13,6 +13,8 @@ from typing import Any
 from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Snapshot
+from eip_arbiter.ports import MoveFailedError
+from eip_arbiter.watch.watching import Watch as WatchFunction
 from eip_contract.report import NodeReport, ReportRejected
 from eip_contract.state_item import ClusterStatus
 
@@ -20,12 +22,21 @@ from simulation.clock import EPOCH_SECONDS, Loop
 from simulation.ec2 import ModelEc2
 from simulation.invocation import Invocation, Killed, ServiceError
 from simulation.memory_store import MemoryStore, to_status
-from simulation.ports import EC2_CLIENT_SECONDS, Ports
+from simulation.ports import EC2_CLIENT_SECONDS, FUNCTION_SECONDS
+from simulation.region_ports import (
+    NotedStore,
+    Notices,
+    Preflight,
+    RegionPorts,
+    WatchMemory,
+    current_invocation,
+)
 from simulation.weather import Weather
 
 MOST_CALLS = 6
 STALE_READS = 0.05
 RETRY_SECONDS = (30.0, 59.0)
+WATCH_SECONDS, WATCH_FUNCTION_SECONDS = 60.0, 55.0
 """When Lambda tries a failed asynchronous invocation again, while the event is young enough."""
 
 
@@ -67,14 +78,16 @@ class Region:
         tell: Callable[[str], None],
     ) -> None:
         self.loop, self.rng, self.weather, self.watch = loop, rng, weather, watch
-        self.store, self.ec2 = MemoryStore(), ModelEc2()
+        self._store: MemoryStore = self._table()
+        self.ec2 = ModelEc2()
+        self.skews: tuple[float, ...] = ()
         self.clock_offset = 0.0
         self.calm_from = float("inf")
         self._number = 0
         self._kept_back: dict[str, Callable[[], None] | None] = {}
         self._statuses: dict[str, tuple[Snapshot | None, ClusterStatus | None]] = {}
         self.policy = Policy(ec2_call_ms=int(EC2_CLIENT_SECONDS * 1000))
-        ports = Ports(self)
+        ports = RegionPorts(self)
         self.arbiter = Arbiter(
             store=ports,
             elastic_ips=ports.elastic_ips,
@@ -82,16 +95,60 @@ class Region:
             telemetry=Telemetry(tell),
             policy=self.policy,
             clock=self.clock_ms,
+            announcer=Notices(self),
         )
+        self._seen_by_watch: dict[str, Any] = {}
+        loop.at(WATCH_SECONDS * rng.random(), self._look)
 
     def set_policy(self, **times: int) -> None:
         """Deploys the arbiter with other times."""
         self.policy = dataclasses.replace(self.policy, **times)
         self.arbiter = dataclasses.replace(self.arbiter, policy=self.policy)
 
+    @property
+    def store(self) -> MemoryStore:
+        """The table: an invocation's own one, else the one that nodes read."""
+        invocation = current_invocation()
+        return invocation.store if invocation else self._store
+
+    @store.setter
+    def store(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def new_table(self) -> None:
+        """The table is lost, and another one, which is empty, takes its place."""
+        self._store = self._table()
+        self._statuses.clear()
+        self._seen_by_watch = {}
+        self.watch.new_table()
+
+    def _table(self) -> NotedStore:
+        store = NotedStore()
+        store.told_of_registration = self.watch.registered
+        store.told_of_pause = self.watch.pause_written
+        return store
+
+    @property
+    def is_of_old(self) -> bool:
+        """Whether the invocation that runs now still works on a table that was replaced."""
+        return self.store is not self._store
+
+    def clock_error(self) -> float:
+        """By how much the clock of the invocation that runs now is off."""
+        invocation = current_invocation()
+        return self.clock_offset + (invocation.clock_offset if invocation else 0.0)
+
     def clock_ms(self) -> int:
-        """The arbiter's clock."""
-        return int((self.loop.now + EPOCH_SECONDS + self.clock_offset) * 1000)
+        """The arbiter's clock: that of the environment in which the invocation runs."""
+        return int((self.loop.now + EPOCH_SECONDS + self.clock_error()) * 1000)
+
+    def _look(self) -> None:
+        """The watch function, each minute."""
+        self.loop.at(WATCH_SECONDS, self._look)
+        memory = WatchMemory(self, self._seen_by_watch)
+        preflight = Preflight(self)
+        function = WatchFunction(self.arbiter, preflight, memory, lambda _name, _value: None)
+        self.invoke(function.run, retries=0, seconds=WATCH_FUNCTION_SECONDS)
 
     def publish(self, handle: Callable[[], None]) -> None:
         """One event on a bus: lost, late, doubled, or delivered."""
@@ -108,7 +165,7 @@ class Region:
 
     def status(self, cluster_id: str, *, consistent: bool) -> ClusterStatus | None:
         """What a node reads; without consistency it may be what somebody read before."""
-        snapshot = self.store.read(cluster_id)
+        snapshot = self._store.read(cluster_id)
         known = self._statuses.get(cluster_id)
         if known and (known[0] is snapshot or (not consistent and self.rng.random() < STALE_READS)):
             return known[1]
@@ -122,8 +179,7 @@ class Region:
 
     def report(self, report: NodeReport) -> None:
         """A node's report reaches the bus."""
-        key = (report.instance_id, report.incarnation, report.seq)
-        self.watch.sent.setdefault(key, self.loop.now)
+        self.watch.reported(self.watch.node(report.instance_id), report)
         stamp = self._stamp()
 
         def handle() -> None:
@@ -152,16 +208,21 @@ class Region:
         if handle:
             self.invoke(handle)
 
-    def invoke(self, handle: Callable[[], Any], retries: int = 1) -> None:
+    def invoke(
+        self, handle: Callable[[], Any], retries: int = 1, seconds: float = FUNCTION_SECONDS
+    ) -> None:
         """One asynchronous invocation."""
         invocation = self._invocation()
+        # The ports end each invocation after the same time: a longer one begins later for them.
+        invocation.started += seconds - FUNCTION_SECONDS
 
         def run() -> None:
             try:
+                self._fail_if_down()
                 handle()
             except ReportRejected as rejected:
                 self.arbiter.telemetry.rejected(rejected.reason, str(rejected))
-            except (Killed, ServiceError):
+            except (Killed, ServiceError, MoveFailedError):
                 if retries:
                     delay = self.rng.uniform(*RETRY_SECONDS)
                     self.loop.at(delay, lambda: self.invoke(handle, retries - 1))
@@ -169,31 +230,38 @@ class Region:
         task = self.loop.spawn(run)
         task.invocation = invocation
 
-    def call(self, handle: Callable[[], Any], answered: Callable[[Any], None]) -> None:
+    def call(self, handle: Callable[[], Any], answered: Callable[[Any, Invocation], None]) -> None:
         """One synchronous invocation by an operator; an error is answered as it is."""
         invocation = self._invocation()
 
         def run() -> None:
             try:
+                self._fail_if_down()
                 answer = handle()
             except (Killed, ServiceError, RuntimeError) as error:
                 answer = error
             except Exception as error:  # noqa: BLE001 - the operator sees whatever it was
                 answer = error
-            answered(answer)
+            answered(answer, invocation)
 
         task = self.loop.spawn(run)
         task.invocation = invocation
 
     def _invocation(self) -> Invocation:
         self._number += 1
-        invocation = Invocation(self._number, self.loop.now)
+        invocation = Invocation(self._number, self.loop.now, self._store)
         weather = self.weather
+        if self.skews:
+            invocation.clock_offset = self.rng.choice(self.skews)
         for kind in ("invocation_crash", "invocation_stall"):
             if weather.strikes(kind):
                 invocation.fate = f"{kind}_{self.rng.choice(('before', 'after'))}"
                 invocation.fate_at = self.rng.randint(1, MOST_CALLS)
         return invocation
+
+    def _fail_if_down(self) -> None:
+        if self.weather.strikes("function_error"):
+            raise Killed
 
     def until_calm(self, seconds: float) -> float:
         """Cuts a delay so that what is late still comes before the calm end of a run."""

@@ -23,12 +23,14 @@ class Summary:
     failed: dict[int, list[str]] = field(default_factory=dict)
     injected: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
     moves: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     moves_per_fault: Counter[int] = field(default_factory=Counter)
     claim_to_grant: list[float] = field(default_factory=list)
     wrong_place: list[float] = field(default_factory=list)
     settle: list[float] = field(default_factory=list)
+    recovery: list[float] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
         """Takes a run in."""
@@ -39,6 +41,9 @@ class Summary:
         self.claim_to_grant += result.claim_to_grant
         self.wrong_place += result.wrong_place
         self.settle.append(result.settle_seconds)
+        self.recovery += result.recovery
+        for name in {text.split(" s: ", 1)[1].split(":", 1)[0] for text in result.violations}:
+            self.broken[name] += 1
         if result.violations:
             self.failed[result.setup.seed] = result.violations
 
@@ -63,6 +68,8 @@ class Summary:
             "wrong_place_seconds_per_fault": _spread(self.wrong_place),
             "moves_per_fault": {str(k): v for k, v in sorted(self.moves_per_fault.items())},
             "all_well_after_faults_seconds": _spread(self.settle),
+            "without_service_once_whole_seconds": _spread(self.recovery),
+            "violations_by_kind": dict(self.broken.most_common()),
             "violations": {str(seed): found for seed, found in sorted(self.failed.items())},
         }
 
@@ -85,10 +92,12 @@ class Summary:
                 "address elsewhere than the running resource, per fault",
             ),
             ("all_well_after_faults_seconds", "all well after the last fault"),
+            ("without_service_once_whole_seconds", "without service once the cluster was whole"),
         ):
             yield f"{text}: " + _counted(told[name])
         yield "moves per fault, where one came at a time: " + _counted(told["moves_per_fault"])
         yield f"grants off a node that ran the resource: {told['grants_off_a_node_that_ran_it']}"
+        yield "runs by broken invariant: " + _counted(told["violations_by_kind"])
         yield f"violations: {len(self.failed)} of {self.runs} runs"
 
 

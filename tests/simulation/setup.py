@@ -7,15 +7,25 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from simulation.faults import Fault, one_at_a_time, schedule
+from simulation.faults import OUTAGES, Fault, one_at_a_time, schedule, through_an_outage
 from simulation.weather import CLIMATE_LIMITS
 
 FIRST_FAULT_SECONDS = 30.0
+LONG, LONGEST_OUTAGE_SECONDS = 0.03, (120.0, 1_800.0)
+"""So many runs have one trouble that lasts so long."""
+
+MOST_SKEW_SECONDS, ENVIRONMENTS = 0.5, 4
+"""Any two environments' clocks differ by up to a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a seed makes of a run before anything happens."""
+    """What a seed makes of a run before anything happens.
+
+    `blocks`: `multiple-active=block`, else `stop_unexpected`. `plain`: the second resource is not
+    of our resource agent. `later`: the second address has no tag yet. `spares`: clusters whose last
+    node is not there yet. `skews`: by how much the clocks of Lambda's environments are off.
+    """
 
     seed: int
     sizes: tuple[int, ...]
@@ -28,11 +38,19 @@ class Setup:
     serial: bool
     calm_from: float
     answer_ms: int = 3_000
+    blocks: bool = True
+    plain: bool = False
+    later: bool = False
+    spares: tuple[bool, ...] = ()
+    skews: tuple[float, ...] = ()
 
 
 def make_setup(seed: int) -> Setup:
     """What this seed stands for."""
     rng = random.Random(f"{seed} setup")
+    if rng.random() < LONG:
+        low, high = LONGEST_OUTAGE_SECONDS
+        return outage_setup(seed, rng.choice(OUTAGES), low * (high / low) ** rng.random())
     serial = rng.random() < 0.25
     clusters = 1 if serial else rng.choice((1, 1, 1, 2, 3))
     sizes = tuple(rng.choice((2, 2, 2, 2, 3, 3, 4, 5)) for _ in range(clusters))
@@ -65,10 +83,12 @@ def make_setup(seed: int) -> Setup:
             count=count,
         )
         calm_from = FIRST_FAULT_SECONDS + length + 1.0
+    addresses = rng.choice((1, 1, 1, 2))
+    second = rng.random() if addresses > 1 else 1.0
     return Setup(
         seed=seed,
         sizes=sizes,
-        addresses=rng.choice((1, 1, 1, 2)),
+        addresses=addresses,
         token_seconds=rng.choice((1.0, 1.0, 3.0)),
         stops_without_quorum=rng.random() < 0.5,
         release_ms=rng.choice((20_000, 60_000)),
@@ -76,4 +96,35 @@ def make_setup(seed: int) -> Setup:
         faults=tuple(faults),
         serial=serial,
         calm_from=calm_from,
+        blocks=rng.random() < 0.75,
+        plain=second < 0.4,
+        later=0.4 <= second < 0.6,
+        spares=tuple(size > 2 and rng.random() < 0.4 for size in sizes),
+        skews=_skews(rng) if rng.random() < 0.25 else (),
+        answer_ms=rng.choice((3_000, 3_000, 3_000, 5_000)),
+    )
+
+
+def _skews(rng: random.Random) -> tuple[float, ...]:
+    most = MOST_SKEW_SECONDS
+    return tuple(rng.uniform(-most, most) for _ in range(ENVIRONMENTS))
+
+
+def outage_setup(seed: int, kind: str, seconds: float) -> Setup:
+    """One cluster, and one long trouble in which the holder dies."""
+    rng = random.Random(f"{seed} outage")
+    nodes = rng.choice((2, 2, 3))
+    faults = through_an_outage(rng, nodes, kind, begin=60.0, seconds=seconds)
+    return Setup(
+        seed=seed,
+        sizes=(nodes,),
+        addresses=1,
+        token_seconds=1.0,
+        stops_without_quorum=rng.random() < 0.5,
+        release_ms=60_000,
+        climate={},
+        faults=tuple(faults),
+        serial=False,
+        calm_from=60.0 + seconds + 0.1,
+        spares=(False,),
     )

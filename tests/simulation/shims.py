@@ -14,30 +14,52 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from eip_agent.answer import operations
+from eip_agent.calls.commands import Ended
 from eip_agent.conclude import view
 from eip_agent.followup import clean_up as followup
 from eip_agent.observe import watchers
+from eip_agent.observe.pacemaker import parse_crm_mon, parse_quorum_mode
 from eip_agent.remember import board
 from eip_agent.remember.sight import PacemakerView
 from eip_agent.report import publisher, reporter
 
+from lab.simulated.plan import NOT_CONNECTED_XML
 from simulation import clock
 
 VIEWS: dict[str, Callable[[], PacemakerView]] = {}
 QUORUM_MODES: dict[str, Callable[[], str]] = {}
-"""What `crm_mon` and `corosync-quorumtool` would show, by the command that the settings name."""
+"""What `crm_mon` and `corosync-quorumtool` would show, by the argument that the settings give."""
+
+TROUBLES: dict[str, Callable[[str], str]] = {}
+"""What is wrong with a command there: `hangs`, `fails`, `not_connected`, or nothing."""
 
 FILES: dict[str, dict[str, Any]] = {}
 """The JSON files of all agents, by path."""
 
 
-def _run(command: list[str], _timeout_seconds: float) -> str:
-    clock.CURRENT.loop.sleep(0.012)
-    return command[0]
+def _run(command: list[str], timeout_seconds: float) -> str:
+    """One of the cluster's commands: its name, and whose it is."""
+    name, key = command[:2]
+    trouble = TROUBLES[key](name)
+    clock.CURRENT.loop.sleep(timeout_seconds if trouble == "hangs" else 0.012)
+    if trouble:
+        return NOT_CONNECTED_XML if trouble == "not_connected" else ""
+    return key
 
 
-def _parse(text: str, _node_name: str, _watched: object) -> PacemakerView:
-    return VIEWS[text]()
+def _ended(command: list[str], timeout_seconds: float, **_: object) -> Ended:
+    text = _run(command, timeout_seconds)
+    return Ended(0 if text else None, text or "TimeoutExpired")
+
+
+def _parse(text: str, node_name: str, watched: Any) -> PacemakerView:
+    shown = VIEWS.get(text)
+    return shown() if shown else parse_crm_mon(text, node_name, watched)
+
+
+def _parse_mode(text: str) -> str:
+    mode = QUORUM_MODES.get(text)
+    return mode() if mode else parse_quorum_mode(text)
 
 
 T = TypeVar("T")
@@ -54,6 +76,7 @@ def _replace(value: T, **changes: Any) -> T:
 _DATACLASSES = types.SimpleNamespace(replace=_replace, asdict=dataclasses.asdict)
 _THREADING = types.SimpleNamespace(Lock=contextlib.nullcontext, Event=clock.Event)
 _SPLIT = types.SimpleNamespace(split=str.split)
+_COMMANDS = {"run": _run, "ended": _ended}
 
 _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (board, "time", clock.time),
@@ -67,9 +90,13 @@ _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (operations, "time", clock.time),
     (watchers, "time", clock.time),
     (watchers, "shlex", _SPLIT),
-    (watchers, "run", _run),
+    *(
+        (watchers, name, stand_in)
+        for name, stand_in in _COMMANDS.items()
+        if hasattr(watchers, name)
+    ),
     (watchers, "parse_crm_mon", _parse),
-    (watchers, "parse_quorum_mode", lambda text: QUORUM_MODES[text]()),
+    (watchers, "parse_quorum_mode", _parse_mode),
     (followup, "threading", _THREADING),
     (followup, "read_json", lambda path: FILES.get(path, {})),
     (followup, "replace_file", lambda path, text: FILES.__setitem__(path, json.loads(text))),
@@ -89,4 +116,5 @@ def installed() -> Iterator[None]:
             setattr(module, name, value)
         VIEWS.clear()
         QUORUM_MODES.clear()
+        TROUBLES.clear()
         FILES.clear()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FAILOVER = OrderKind.FAILOVER
 UNREAD_START_MS = 10_000
+REAL_QUORUM = ("majority", "device")
 
 
 def claims(report: NodeReport, resource: str) -> bool:
@@ -48,6 +49,13 @@ def runs(node: Node, resource: str) -> bool:
 def is_misplaced(watch: Watch, cluster: SimulatedCluster, resource: str) -> bool:
     """Whether some node runs the resource, and the address is with none that does."""
     running = [node for node in cluster.nodes if runs(node, resource)]
+    return is_elsewhere(watch, cluster, resource, running)
+
+
+def is_elsewhere(
+    watch: Watch, cluster: SimulatedCluster, resource: str, running: list[Node]
+) -> bool:
+    """Whether the address is with none of the nodes that run the resource, if any does."""
     if not running:
         return False
     address = address_of(watch, cluster.cluster_id, resource)
@@ -60,31 +68,47 @@ def all_is_well(watch: Watch) -> bool:
     return next(iter(problems_of(watch)), None) is None
 
 
+def wanted_resources(cluster: SimulatedCluster) -> list[str]:
+    """The resources that are to run."""
+    configuration = cluster.pacemaker.configuration
+    off = configuration.disabled | configuration.absent
+    return [resource for resource in cluster.nodes[0].resources if resource not in off]
+
+
+def stands_still(node: Node, resource: str) -> bool:
+    """Whether a node has no copy of a resource, not even one that is about to be."""
+    off = not node.powered or node.peer.process.frozen
+    return off or (node.peer.stack == "up" and node.peer.resources[resource].role == "Stopped")
+
+
 def problems_of(watch: Watch) -> list[str]:
-    found = []
-    for cluster in watch.world.clusters:
-        for resource in cluster.nodes[0].resources:
-            running = [node for node in cluster.nodes if runs(node, resource)]
-            busy = any(
-                node.peer.resources[resource].role != "Stopped"
-                for node in cluster.nodes
-                if node not in running
-            )
-            if len(running) != 1 or busy:
-                names = [node.name for node in running]
-                found.append(f"{cluster.cluster_id} {resource} runs on {names}, busy: {busy}")
-                continue
-            address = address_of(watch, cluster.cluster_id, resource)
-            if address.order and address.order.kind is OrderKind.SWITCHOVER:
-                found.append(f"{cluster.cluster_id} {resource} is still to be switched over")
-            settled = address.phase is Phase.SETTLED
-            if is_misplaced(watch, cluster, resource):
-                found.append(
-                    f"{cluster.cluster_id} {resource} is not where {running[0].key} runs it"
-                )
-            elif address.holder != running[0].instance_id or not settled:
-                found.append(f"{cluster.cluster_id} {resource} is held by {address.holder}")
-    return found
+    found = (
+        problem_of(watch, cluster, resource)
+        for cluster in watch.world.clusters
+        for resource in wanted_resources(cluster)
+    )
+    return [problem for problem in found if problem]
+
+
+def problem_of(watch: Watch, cluster: SimulatedCluster, resource: str) -> str | None:
+    """What is wrong with a resource's service, or None."""
+    name = f"{cluster.cluster_id} {resource}"
+    running = [node for node in cluster.nodes if runs(node, resource)]
+    busy = any(
+        node.peer.resources[resource].role != "Stopped"
+        for node in cluster.nodes
+        if node.powered and node not in running
+    )
+    if len(running) != 1 or busy:
+        return f"{name} runs on {[node.name for node in running]}, busy: {busy}"
+    address = address_of(watch, cluster.cluster_id, resource)
+    if address.order and address.order.kind is OrderKind.SWITCHOVER:
+        return f"{name} is still to be switched over"
+    if is_misplaced(watch, cluster, resource):
+        return f"{name} is not where {running[0].key} runs it"
+    if address.holder != running[0].instance_id or address.phase is not Phase.SETTLED:
+        return f"{name} is held by {address.holder}"
+    return None
 
 
 def holders(watch: Watch) -> list[tuple[str, str, str | None, int]]:
@@ -121,7 +145,7 @@ def places(watch: Watch, cluster_id: str, resource: str) -> list[tuple[float, st
 
 def address_of(watch: Watch, cluster_id: str, resource: str) -> Address:
     snapshot = watch.world.region.store.read(cluster_id)
-    if snapshot is not None:
+    if snapshot is not None and resource in snapshot.addresses:
         return snapshot.addresses[resource]
     addresses = watch.world.region.ec2.addresses.values()
     return next(a for c, a in addresses if c == cluster_id and a.resource == resource)
@@ -142,7 +166,7 @@ def only_claimant_has_quorum(watch: Watch, old: Address, after: Address) -> bool
     return (
         claimant is not None
         and holder is not None
-        and claimant.report.pacemaker.quorum_mode == "majority"
+        and claimant.report.pacemaker.quorum_mode in REAL_QUORUM
         and claimant.report.pacemaker.quorate
         and not holder.report.pacemaker.quorate
     )

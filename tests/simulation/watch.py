@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 NEVER = -1e9
 NOT_RUNNING = 7
+MINUTE_SECONDS = 60.0
+PLANNED_SECONDS = 60.0
+FOLLOWS_PACEMAKER = ("R050", "R061")
+"""Rules by which an address follows a resource that Pacemaker moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,29 @@ class Watch:
     sent: dict[tuple[str, int, int], float] = field(default_factory=dict)
     """When each report left its node."""
 
+    released_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When a node last reported a resource as stopped."""
+
+    ran_when_sent: dict[tuple[str, int, int], frozenset[str]] = field(default_factory=dict)
+    """The resources that ran unharmed where and when it left."""
+
     last_granted: dict[tuple[str, str], tuple[float, str | None]] = field(default_factory=dict)
     moves: list[tuple[float, str, Landing]] = field(default_factory=list)
+    newest: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The newest report of each node that ever came in."""
+
+    planned_stops: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When Pacemaker last stopped a copy that was well, by its own will."""
+
+    moved_by_pacemaker: set[tuple[str, int]] = field(default_factory=set)
+    """Grants that only followed such a stop: allocation and term."""
+
+    _doubled: set[str] = field(default_factory=set)
+    untagged_since: dict[str, float] = field(default_factory=dict)
+    ec2_calls: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    notices: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
+    old_grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
+    """Of a table that was replaced: what was under way may still land."""
 
     @property
     def now(self) -> float:
@@ -124,20 +149,26 @@ class Watch:
 
     def recorded(self, report: NodeReport, received_at_ms: int, outcome: Any) -> None:
         """The store was given a report."""
+        if self.world.region.is_of_old:
+            return
         self.lately.append(report)
         if isinstance(outcome, Recorded):
             self.check(invariants.i8_own_cluster, report)
             # A write may be slow: what counts is when the arbiter got the report in its hands.
-            at = received_at_ms / 1000 - EPOCH_SECONDS - self.world.region.clock_offset
+            at = received_at_ms / 1000 - EPOCH_SECONDS - self.world.region.clock_error()
             self.heard[report.instance_id] = Heard(at, report)
             for resource in report.resources:
                 if truth.claims(report, resource):
                     self.claimed[report.instance_id, resource] = Heard(at, report)
+            order = (report.incarnation, report.seq)
+            self.newest[report.instance_id] = max(self.newest.get(report.instance_id, order), order)
             if report.incarnation > self.told_going.get(report.instance_id, report.incarnation):
                 del self.told_going[report.instance_id]
 
     def committed(self, before: Snapshot, after: Address) -> None:
         """The store took a commit."""
+        if self.world.region.is_of_old:
+            return
         old = before.addresses[after.resource]
         key = (before.cluster_id, after.resource, after.term)
         self.check(invariants.i1_terms, before.cluster_id, old, after)
@@ -155,11 +186,18 @@ class Watch:
         self.check(invariants.i2_answering_holder, old, after)
         self.check(invariants.i2_silent_when_claimed, old, after)
         self.check(invariants.i2_undisturbed_holder, old, after)
+        self.check(evidence.gave_up_in_truth, old, after)
+        self.check(evidence.i5_newest_word, old, after)
+        self.check(evidence.i5_fresh_word, old, after)
+        self.check(bounds.not_to_an_untagged_node, old, after)
         self.check(invariants.i4_paused, before, old, after)
-        self.check(invariants.i3_evidence, old, after)
-        self.check(invariants.i3_claim_is_not_from_before, old, after)
+        self.check(evidence.i3_evidence, old, after)
+        self.check(evidence.i3_claim_is_not_from_before, old, after)
         self.check(invariants.drift_is_real, old, after)
         self._note_grant(old, after)
+        stopped_at = self.planned_stops.get((old.holder or "", after.resource), NEVER)
+        if after.rule in FOLLOWS_PACEMAKER and self.now - stopped_at < PLANNED_SECONDS:
+            self.moved_by_pacemaker.add((after.allocation_id, after.term))
         self.grants[key] = Grant(self.now, after.holder, old, after)
         self.last_granted[before.cluster_id, after.resource] = (self.now, old.holder)
 
@@ -174,6 +212,8 @@ class Watch:
 
     def settled(self, snapshot: Snapshot, address: Address) -> None:
         """The store took a settlement."""
+        if self.world.region.is_of_old:
+            return
         self.check(invariants.i1_settled_where_it_was_put, snapshot.cluster_id, address.resource)
 
     def asked(self, invocation: Invocation, allocation_id: str) -> None:
@@ -185,6 +225,7 @@ class Watch:
         self.check(invariants.i8_own_address, landing)
         self.check(invariants.i3_landed_by_grant, landing)
         self.check(invariants.removed_by_record_only, landing)
+        self.check(invariants.not_overtaken, landing)
         before = landing.before.interface_id if landing.before else None
         after = landing.after.interface_id if landing.after else None
         if before != after:
@@ -205,6 +246,8 @@ class Watch:
     def operation(self, node: Node, resource: str, action: str, code: int, *, marked: bool) -> None:
         """The resource agent ended an action."""
         self.world.tell(f"{node.key}: {action} {resource} -> {code}")
+        if action == "stop" and code == 0:
+            self.stopped_by_pacemaker(node, resource)
         if action == "start" and code == 0:
             self.not_running.pop((node.instance_id, resource), None)
             self.check(invariants.i11_started_where_granted, node, resource)
@@ -214,6 +257,23 @@ class Watch:
             self.not_running.setdefault((node.instance_id, resource), self.now)
         if action == "monitor" and marked and code not in (0, 124):
             self.check(invariants.i10_monitor, node, resource)
+
+    def stopped_by_pacemaker(self, node: Node, resource: str) -> None:
+        """Pacemaker stopped a copy; one that had failed was not its own will."""
+        if not node.peer.resources[resource].failed:
+            self.planned_stops[node.instance_id, resource] = self.now
+
+    def reported(self, node: Node, report: NodeReport) -> None:
+        """A node's report leaves; noted is what really runs there by then."""
+        key = (report.instance_id, report.incarnation, report.seq)
+        if key not in self.sent:
+            self.sent[key] = self.now
+            for resource, state in report.resources.items():
+                if state.state == "stopped":
+                    self.released_at[report.instance_id, resource] = self.now
+            running = [r for r in node.resources if r in report.resources and truth.runs(node, r)]
+            if running and not node.cluster.configuration.red[node.name]:
+                self.ran_when_sent[key] = frozenset(running)
 
     def fault(self, cluster: SimulatedCluster, fault: Fault) -> None:
         """A fault begins."""
@@ -270,11 +330,77 @@ class Watch:
             )
             self.orders.append(accepted)
 
+    def rebooted(self, node: Node) -> None:
+        """A node that is well is shut down; what it runs is stopped, and that has to be said."""
+        running = [r for r in node.resources if truth.runs(node, r) and not node.is_plain(r)]
+        managed = [r for r in running if node.cluster.configuration.manages(r)]
+        if not managed or not liveness.hears(node):
+            return
+        incarnation = node.incarnation
+
+        def judge() -> None:
+            bad = self.world.weather.is_bad or self.now - self.world.weather.struck_at < 10.0
+            for resource in managed:
+                stopped_at = self.planned_stops.get((node.instance_id, resource), NEVER)
+                said = self.released_at.get((node.instance_id, resource), NEVER)
+                silent = node.aws_cut or node.incarnation != incarnation or node.is_frozen
+                if stopped_at > self.now - 4.0 and said < stopped_at - 1.0 and not (bad or silent):
+                    self.violate(f"release_is_said: {node.key} stopped {resource} without a word")
+
+        self.world.loop.at(3.5, judge)
+
+    def called_ec2(self, kind: str, who: str) -> None:
+        """An invocation calls EC2, on behalf of a cluster or an instance."""
+        self.ec2_calls[kind, who, int(self.now // MINUTE_SECONDS)] += 1
+
+    def noticed(self, kind: str, cluster_id: str, resource: str) -> None:
+        """A notice goes out to people."""
+        self.notices[kind, cluster_id, resource, int(self.now // MINUTE_SECONDS)] += 1
+
+    def untagged(self, node: Node) -> None:
+        """A node's cluster tag was taken away."""
+        self.untagged_since[node.instance_id] = self.now
+
+    def tagged_again(self, node: Node) -> None:
+        """A node's cluster tag was given back."""
+        self.untagged_since.pop(node.instance_id, None)
+
+    def new_table(self) -> None:
+        """The table was replaced by an empty one, without orders and pauses; terms begin anew."""
+        self.old_grants.update(self.grants)
+        for known in (self.grants, self.orders_taken, self.heard, self.newest, self.last_granted):
+            known.clear()
+        self.orders.clear()
+        self.paused_from.clear()
+        self.lately.clear()
+        self.region_disturbed_at = self.now
+
+    def registered(self, cluster_id: str) -> None:
+        """The store took a node and its cluster's addresses in."""
+        if cluster_id not in self._doubled and not self.world.region.is_of_old:
+            problem = bounds.one_entry_each(self, cluster_id)
+            if problem:
+                self._doubled.add(cluster_id)
+                self.violate(f"one_entry_each: {problem}")
+
+    def pause_written(self, before: Snapshot, until_ms: int) -> None:
+        """The store took a pause, or its end."""
+        problem = operators.pause_is_not_shortened(self, before, until_ms)
+        if problem:
+            self.violate(f"pause_is_not_shortened: {problem}")
+            self.paused_from.pop(before.cluster_id, None)
+
+    def is_paused(self, cluster: SimulatedCluster) -> bool:
+        """Whether the state says so now, whatever an operator was told."""
+        snapshot = self.world.region.store.read(cluster.cluster_id)
+        now_ms = (self.now + EPOCH_SECONDS) * 1000
+        return snapshot is not None and snapshot.paused_until_ms > now_ms
+
     def paused(self, cluster: SimulatedCluster, asked_at: float, answer: Any) -> None:
         """An operator was answered that a cluster is paused."""
         overtaken = asked_at <= self.resumed_at.get(cluster.cluster_id, NEVER)
         paused = isinstance(answer, dict) and answer.get("outcome") == "paused"
-        if paused and not overtaken:
+        if paused and not overtaken and self.is_paused(cluster):  # else by a table of before
             self.paused_from[cluster.cluster_id] = self.now
 
     def resumed(self, cluster: SimulatedCluster) -> None:
@@ -284,7 +410,9 @@ class Watch:
 
     def clock_error(self, since: float) -> float:
         """By how much the arbiter's clock may have misjudged a duration that began then."""
-        return math.fsum(seconds for at, seconds in self.clock_jumps if at >= since)
+        skews = self.world.setup.skews
+        apart = max(skews) - min(skews) if skews else 0.0
+        return apart + math.fsum(seconds for at, seconds in self.clock_jumps if at >= since)
 
     # The run.
 
@@ -295,8 +423,10 @@ class Watch:
         world.loop.at(1.0, sampler.sample)
         world.loop.run_until(world.setup.calm_from)
         well_since: float | None = None
+        recovery = liveness.Recovery(self)
         while self.now < world.setup.calm_from + invariants.LONGEST_RECOVERY_SECONDS:
             world.loop.run_until(self.now + 1.0)
+            recovery.step()
             if truth.all_is_well(self):
                 well_since = self.now if well_since is None else well_since
                 if self.now - well_since >= invariants.STAYS_WELL_SECONDS:
@@ -307,8 +437,13 @@ class Watch:
             self.check(invariants.i6_recovers)
         else:
             world.result.settle_seconds = well_since - world.setup.calm_from
+            world.result.recovery.append(recovery.longest)
+            recovery.judge_moves()
             self._replay_old_reports()
         self.check(invariants.i9_orders)
+        self.check(operators.orders_are_on_record)
+        self.check(bounds.calls_are_bounded)
+        self.check(bounds.notices_are_bounded)
         self.check(invariants.i7_moves)
         sampler.finish()
 
@@ -323,38 +458,16 @@ class Watch:
         self.check(invariants.i5_replay, before)
 
     def _newest(self, report: NodeReport) -> tuple[int, int]:
-        newest = self.heard[report.instance_id].report
-        return (newest.incarnation, newest.seq)
+        heard = self.heard.get(report.instance_id)  # of a node with a forged counter none was
+        return (heard.report.incarnation, heard.report.seq) if heard else (0, 0)
 
 
-class Sampler:
-    """Samples where addresses are against where Pacemaker runs their resources."""
-
-    STEP_SECONDS = 0.5
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-        self._wrong: Counter[int] = Counter()
-
-    def sample(self) -> None:
-        """One look; comes again by itself."""
-        watch = self._watch
-        for cluster in watch.world.clusters:
-            for resource in cluster.nodes[0].resources:
-                if truth.is_misplaced(watch, cluster, resource):
-                    self._wrong[len(watch.faults)] += 1
-        watch.world.loop.at(self.STEP_SECONDS, self.sample)
-
-    def finish(self) -> None:
-        """Puts figures by fault into the result, where one fault came at a time."""
-        watch = self._watch
-        if not watch.world.setup.serial:
-            return
-        result = watch.world.result
-        for number in range(1, len(watch.faults) + 1):
-            result.wrong_place.append(self._wrong[number] * self.STEP_SECONDS)
-        for count in truth.moves_by_fault(watch):
-            result.moves_per_fault[count] += 1
-
-
-from simulation import invariants, truth  # noqa: E402 - each needs the other's names, at run time only
+from simulation import (  # noqa: E402 - each needs the other's names, at run time only
+    bounds,
+    evidence,
+    invariants,
+    liveness,
+    operators,
+    truth,
+)
+from simulation.sampler import Sampler  # noqa: E402

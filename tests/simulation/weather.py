@@ -24,6 +24,7 @@ CLIMATE_LIMITS = {
     "ec2_error": 0.05,
     "ec2_lost_reply": 0.05,
     "ec2_late": 0.02,
+    "ec2_slow": 0.10,
 }
 """The worst climate of a run; what is not named here comes with faults only."""
 

@@ -14,11 +14,13 @@ from eip_arbiter.decision.snapshot import Address
 from eip_arbiter.decision.snapshot import Node as NodeFacts
 from eip_arbiter.operate import operations
 
-from simulation import clock, shims, truth
+from simulation import clock, operators, shims, truth
 from simulation.acts import Scene
 from simulation.clock import EPOCH_SECONDS, Loop
+from simulation.configuration import Configuration
 from simulation.ec2 import Instance
 from simulation.faults import KINDS, Fault
+from simulation.invocation import Invocation
 from simulation.node import Node
 from simulation.pacemaker import PacemakerCluster
 from simulation.pacemaker_state import Peer
@@ -33,15 +35,29 @@ class SimulatedCluster:
 
     def __init__(self, world: World, index: int, setup: Setup) -> None:
         self.cluster_id = f"c{index + 1}"
-        resources = ("eip", "vip")[: setup.addresses]
+        resources = ("eip", "web" if setup.plain else "vip")[: setup.addresses]
+        size = setup.sizes[index]
+        names = [f"n{number}" for number in range(1, size + 1)]
+        self.spares = {names[-1]} if setup.spares[index : index + 1] == (True,) else set()
+        self.unable: set[str] = set()
+        """Nodes that are kept off a resource for good."""
+
+        configuration = Configuration(
+            [name for name in names if name not in self.spares],
+            setup.stops_without_quorum,
+            setup.blocks,
+            plain=frozenset(resources[1:]) if setup.plain else frozenset(),
+        )
+        if setup.later:
+            configuration.absent.update(resources[1:])
         self.nodes: list[Node] = []
         self.pacemaker = PacemakerCluster(
             world.loop,
             random.Random(f"{setup.seed} pacemaker {index}"),
-            size=setup.sizes[index],
+            size=size,
+            configuration=configuration,
             resources=resources,
             token_seconds=setup.token_seconds,
-            stops_without_quorum=setup.stops_without_quorum,
             run=lambda peer, *rest: self._at(peer).run_resource_agent(*rest),
             saw_link=lambda peer: self._links_changed(self._at(peer)),
             alert=lambda peer: self._alert(self._at(peer)),
@@ -59,6 +75,9 @@ class SimulatedCluster:
                 tell=world.tell,
             )
             self.nodes.append(node)
+            if node.name in self.spares:
+                node.stays_off = True
+                world.region.ec2.untagged.add(node.instance_id)
             ips = tuple(f"10.{index}.{n}.{peer.number}" for n in range(len(resources)))
             facts = NodeFacts(node.instance_id, node.interface_id, ips)
             world.region.ec2.instances[node.instance_id] = Instance(self.cluster_id, facts)
@@ -66,10 +85,20 @@ class SimulatedCluster:
             allocation_id = f"eipalloc-{16 * (index + 1) + number:017x}"
             address = Address(resource, allocation_id, f"203.0.{index}.{number}", number - 1)
             world.region.ec2.addresses[allocation_id] = (self.cluster_id, address)
+            if setup.later and number > 1:
+                world.region.ec2.untagged.add(allocation_id)
 
     def node(self, fault: Fault) -> Node:
         """The node that a fault is about."""
         return self.nodes[fault.node % len(self.nodes)]
+
+    def may_lose(self, node: Node) -> bool:
+        """Whether the cluster can serve without a node for good."""
+        configuration = self.pacemaker.configuration
+        left = [n for n in self.nodes if n is not node and not n.stays_off]
+        able = [n for n in left if n.name not in self.unable]
+        enough = len(left) * 2 > len(configuration.names) or not configuration.strict
+        return bool(able) and (enough or configuration.device)
 
     def _at(self, peer: Peer) -> Node:
         return self.nodes[peer.number - 1]
@@ -100,6 +129,7 @@ class Result:
     moves_per_fault: Counter[int] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     settle_seconds: float = 0.0
+    recovery: list[float] = field(default_factory=list)
     simulated_seconds: float = 0.0
     events: int = 0
     timeline: list[str] = field(default_factory=list)
@@ -121,6 +151,7 @@ class World:
             self.loop, random.Random(f"{setup.seed} region"), self.weather, self.watch, self.tell
         )
         self.region.calm_from = setup.calm_from
+        self.region.skews = setup.skews
         self.region.set_policy(release_ms=setup.release_ms, answer_ms=setup.answer_ms)
         self.clusters = [SimulatedCluster(self, i, setup) for i in range(len(setup.sizes))]
         self.ended = False
@@ -130,14 +161,19 @@ class World:
         if self._keep_timeline:
             self.result.timeline.append(f"{self.loop.now:9.3f}  {sentence}")
 
-    def run(self) -> Result:
-        """Runs it to its end and returns what was found."""
+    def begin(self) -> None:
+        """Powers the nodes on, and puts the schedule into the queue."""
         for cluster in self.clusters:
             for node in cluster.nodes:
-                node.boot()
+                if not node.stays_off:
+                    node.boot()
         for fault in self.setup.faults:
             self.loop.at(fault.at, lambda f=fault: self._begin(f))  # type: ignore[misc]
         self.loop.at(self.setup.calm_from, self._calm)
+
+    def run(self) -> Result:
+        """Runs it to its end and returns what was found."""
+        self.begin()
         result = self.result
         self.watch.run()
         result.violations = self.watch.violations
@@ -168,10 +204,15 @@ class World:
             if snapshot and snapshot.paused_until_ms:
                 self.operator_resume(cluster)
             cluster.pacemaker.corosync.heal()
-            for resource in list(cluster.pacemaker.disabled):
+            cluster.pacemaker.configuration.heal()
+            for resource in sorted(cluster.pacemaker.configuration.disabled):
                 cluster.pacemaker.enable(resource)
+            cluster.pacemaker.configured()
             for node in cluster.nodes:
                 node.cuts_from_aws = 0
+                node.troubles.clear()
+                if node.stays_off:
+                    continue
                 if not node.powered:
                     node.boot()
                 elif node.peer.stack != "up":
@@ -206,21 +247,28 @@ class World:
     def _operator_orders(
         self, cluster: SimulatedCluster, node: Node, resource: str, payload: dict[str, Any]
     ) -> None:
-        payload |= {"cluster": cluster.cluster_id, "resource": resource}
         number = f"order-{self.loop.events}"
+        payload |= {"cluster": cluster.cluster_id, "resource": resource, "by": f"op-{number}"}
         asked_at = self.loop.now
 
-        def answered(answer: Any) -> None:
+        def answered(answer: Any, invocation: Invocation) -> None:
             self.tell(f"operator: {payload} -> {answer}")
+            self.watch.check(operators.answer_is_true, payload, answer, invocation)
             verb = payload["verb"]
+            if invocation.store is not self.region.store:
+                return  # a table of before took it
             self.watch.ordered(node, resource, number, verb=verb, asked_at=asked_at, answer=answer)
 
         arbiter = self.region.arbiter
         self.region.call(lambda: operations.operate(arbiter, payload, number), answered)
 
-    def operator_pause(self, cluster: SimulatedCluster) -> None:
-        """An operator pauses a cluster for long; what is answered counts."""
+    def operator_pause(self, cluster: SimulatedCluster, *, again: bool = False) -> None:
+        """An operator pauses a cluster for long; what is answered counts.
+
+        With `again`, another one pauses it for a minute only, a moment later.
+        """
         payload = {"verb": "pause", "cluster": cluster.cluster_id, "minutes": 60}
+        shorter = {**payload, "minutes": 1}
         asked_at = self.loop.now
 
         def answered(answer: Any) -> None:
@@ -229,6 +277,8 @@ class World:
             if asked_at <= self.watch.resumed_at.get(cluster.cluster_id, NEVER):
                 # Whoever resumed meanwhile sees that the pause came last.
                 self.operator_resume(cluster)
+            elif again and cluster.cluster_id in self.watch.paused_from:
+                self.loop.at(3.0, lambda: self._operate(shorter, lambda _: None))
 
         self._operate(payload, answered)
 
@@ -257,7 +307,13 @@ class World:
 
     def _operate(self, payload: dict[str, Any], answered: Callable[[Any], None]) -> None:
         arbiter, number = self.region.arbiter, f"request-{self.loop.events}"
-        self.region.call(lambda: operations.operate(arbiter, payload, number), answered)
+        payload = {**payload, "by": f"op-{number}"}
+
+        def told(answer: Any, invocation: Invocation) -> None:
+            self.watch.check(operators.answer_is_true, payload, answer, invocation)
+            answered(answer)
+
+        self.region.call(lambda: operations.operate(arbiter, payload, number), told)
 
     def meddle(self, cluster: SimulatedCluster, node: Node, *, takes_off: bool) -> None:
         """Somebody changes an association by hand."""
