@@ -22,6 +22,7 @@ from simulation.truth import (
     is_wanted,
     only_claimant_has_quorum,
     places,
+    places_of,
     problems_of,
     runs,
 )
@@ -106,9 +107,11 @@ def i1_settled_where_it_was_put(watch: Watch, cluster_id: str, resource: str) ->
     now = address_of(watch, cluster_id, resource)
     if now.holder is None:
         return None
-    grant = watch.grants.get((cluster_id, resource, now.term))
+    # By the allocation: a tag may have renamed it since the grant.
+    of_it = [g for g in watch.grants.values() if g.after.allocation_id == now.allocation_id]
+    grant = next((g for g in of_it if g.after.term == now.term), None)
     interface = watch.node(now.holder).interface_id
-    was_at = places(watch, cluster_id, resource)
+    was_at = places_of(watch, now.allocation_id)
     earlier = [where for at, where in was_at if grant is None or at <= grant.at]
     later = [where for at, where in was_at if grant is not None and at > grant.at]
     if interface in [*earlier[-1:], *later]:

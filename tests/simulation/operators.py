@@ -29,8 +29,11 @@ def answer_is_true(
     outcome = answer.get("outcome") if isinstance(answer, dict) else ""
     if outcome not in DONE:
         return None
-    lines = (entry.sentence for entry in reversed(list(invocation.store.history.values())))
-    if any(f"by {payload['by']}" in line for line in lines):
+    # A line that waits in the state is on record: whoever comes next tells it.
+    snapshot = invocation.store.read(payload["cluster"])
+    waiting = snapshot.waiting if snapshot else ()
+    lines = [*waiting, *reversed(list(invocation.store.history.values()))]
+    if any(f"by {payload['by']}" in line.sentence for line in lines):
         return None
     return f"{verb} was answered with {outcome!r}, and the history has no line of its author"
 

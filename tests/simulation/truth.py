@@ -143,6 +143,15 @@ def places(watch: Watch, cluster_id: str, resource: str) -> list[tuple[float, st
     ]
 
 
+def places_of(watch: Watch, allocation_id: str) -> list[tuple[float, str]]:
+    """Since when EC2 had an address where, by its allocation."""
+    return [
+        (landing.at, landing.after.interface_id if landing.after else "")
+        for landing in watch.world.region.ec2.journal
+        if landing.allocation_id == allocation_id
+    ]
+
+
 def address_of(watch: Watch, cluster_id: str, resource: str) -> Address:
     snapshot = watch.world.region.store.read(cluster_id)
     if snapshot is not None and resource in snapshot.addresses:

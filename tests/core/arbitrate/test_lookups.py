@@ -106,8 +106,8 @@ def test_the_memory_of_lookups_is_bounded_and_drops_the_oldest() -> None:
 
     for number in range(MOST_INSTANCES + 1):
         lookups.begin(report(number), builders.NOW)
-    assert lookups.may_ask(report(0), builders.NOW)
-    assert not lookups.may_ask(report(1), builders.NOW)
+    assert lookups.may_refresh(report(0), builders.NOW)
+    assert not lookups.may_refresh(report(1), builders.NOW)
 
 
 def test_a_tag_that_came_late_is_found_after_the_pause(

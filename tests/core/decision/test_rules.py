@@ -164,6 +164,13 @@ class TestR070Silent:
         assert kept(decided(snapshot(young, claiming(alarm_ms=9_000)))) == "R999"
         assert granted_to(decided(snapshot(old, claiming(alarm_ms=9_000))), "R070") == N2
 
+    def test_an_agent_that_does_not_name_the_resource_is_silent_since_it_started(self) -> None:
+        now_s = NOW // 1_000
+        young = node(1, last_report(1, ago_ms=0, resources={}, incarnation=now_s - 3))
+        old = node(1, last_report(1, ago_ms=0, resources={}, incarnation=now_s - 4))
+        assert kept(decided(snapshot(young, claiming(alarm_ms=9_000)))) == "R999"
+        assert granted_to(decided(snapshot(old, claiming(alarm_ms=9_000))), "R070") == N2
+
     def test_a_start_is_a_claim_also_where_pacemakers_view_cannot_be_read(self) -> None:
         unread = claiming(pacemaker_state="unknown", alarm_ms=3_500)
         assert granted_to(decided(snapshot(dead(), unread)), "R070") == N2

@@ -105,11 +105,15 @@ class Arbiter:
     def _register(self, report: NodeReport) -> None:
         """Registers a node, or refuses it as before while EC2 must not be asked again."""
         self.lookups.begin(report, self.clock())
+        self._look_up(report)
+
+    def _look_up(self, report: NodeReport) -> None:
         try:
             self.registry.register(report)
         except ReportRejected as refusal:
             self.lookups.refused(report, refusal)
             raise
+        self.lookups.taken_in(report)
 
     def _refresh(self, report: NodeReport, node: Node) -> None:
         """An agent has started anew: what was registered of its node is looked up again.
@@ -117,10 +121,11 @@ class Arbiter:
         Its interface may have been replaced, its tags or the cluster's addresses may have changed.
         Where EC2 must not be asked yet or does not answer, a later report has it looked up.
         """
-        if not self.lookups.may_ask(report, self.clock()):
+        if not self.lookups.may_refresh(report, self.clock()):
             return
+        self.lookups.refresh(report, self.clock())
         try:
-            self._register(report)
+            self._look_up(report)
         except (ReportRejected, MoveFailedError) as error:
             if isinstance(error, NotTaggedError) and error.tagged_for is not None:
                 return  # It was taken out.

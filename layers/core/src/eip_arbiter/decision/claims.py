@@ -64,7 +64,8 @@ def spoke_at_ms(node: Node, resource: str) -> int:
     """When the node last said something of the resource; 0 where its last report cannot tell.
 
     That is a claim, or a word that lets the address go. A node measures itself for how long its
-    view has been unreadable.
+    view has been unreadable. An agent that does not name the resource never did: which resources
+    it watches is read when it starts, and its incarnation is that time in seconds.
     """
     report = node.report
     if report is None:
@@ -72,9 +73,11 @@ def spoke_at_ms(node: Node, resource: str) -> int:
     if is_claim(node, resource) or gave_up(node, resource):
         return report.received_at_ms
     state = report.resources.get(resource)
-    if state and state.state == "unknown":
+    if state is None:
+        return min(report.received_at_ms, 1_000 * report.incarnation)
+    if state.state == "unknown":
         return report.received_at_ms - state.for_ms
-    if state and state.state == "starting" and report.pacemaker_state == "unknown":
+    if state.state == "starting" and report.pacemaker_state == "unknown":
         return report.received_at_ms - state.for_ms + UNREAD_START_MS
     return 0
 
