@@ -195,7 +195,8 @@ def i3_landed_by_grant(watch: Watch, landing: Landing) -> str | None:
         return None
     cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
     key = (cluster_id, address.resource, landing.term)
-    if key in watch.old_grants and watch.old_grants[key].holder is not None:
+    of_old = key in watch.old_grants and watch.old_grants[key].holder is not None
+    if of_old or watch.world.region.is_of_old:
         return None  # it was under way when the table was replaced
     grant = watch.grants.get(key)
     if grant is None or grant.holder is None:
@@ -310,6 +311,7 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
     if (
         by_hand
         or node.aws_cut
+        or watch.world.region.keeps_back(node.instance_id)
         or weather.is_bad
         or any(n.peer.resources[resource].busy for n in others)
     ):
@@ -370,11 +372,11 @@ def i9_orders(watch: Watch) -> str | None:
     for order in watch.orders:
         if order.done:
             continue
-        if order.verb == "switchover":
-            standing = address_of(watch, order.cluster_id, order.resource).order
-            stands = standing is not None and standing.id == order.order_id
-            if stands or order.order_id in watch.orders_ended:
-                continue
+        standing = address_of(watch, order.cluster_id, order.resource).order
+        if standing is not None and standing.id == order.order_id:
+            continue  # It waits until its target is fit, or expires.
+        if order.verb == "switchover" and order.order_id in watch.orders_ended:
+            continue
         taken_at = watch.orders_taken.get(order.order_id, order.at)
         # A later one counts even if its operator never got an answer.
         superseded = any(

@@ -31,7 +31,7 @@ from eip_arbiter.ports import (
     Unregistered,
 )
 from eip_contract.report import NodeReport
-from eip_contract.state_item import AddressStatus, ClusterStatus
+from eip_contract.state_item import LATE_MS, AddressStatus, ClusterStatus
 
 Before = tuple[Snapshot | None, ClusterStatus | None]
 
@@ -287,6 +287,7 @@ def to_status(snapshot: Snapshot, before: Before | None = None) -> ClusterStatus
         last_reports={i: (r.incarnation, r.seq) for i, r in reports.items()},
         paused_until_ms=snapshot.paused_until_ms,
         table_id=snapshot.table_id,
+        late=frozenset(i for i, r in reports.items() if r.late_ms > LATE_MS),
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from agent.conclude.test_view import ME, PEER, sight, status, with_view
-from agent.followup.followed import Pacemaker, quiet
+from agent.followup.followed import Pacemaker, at, quiet
 from eip_agent.followup.orders import Orders
 from eip_agent.remember.sight import Sight, Word
 
@@ -172,3 +172,18 @@ def test_on_a_view_that_only_stands_nothing_is_asked_and_nothing_is_done() -> No
     assert orders.progress.state == "seen"
     orders.step(ordered(), 1_000)
     assert len(pacemaker.asked) == 2
+
+
+def test_what_a_lost_target_had_pacemaker_do_is_taken_back_once() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    ordered = status(PEER, order_id="ops-1", order_target=PEER, order_until_ms=99)
+    orders.step(at(1.0, status=ordered), 0)
+    assert pacemaker.asked == [], "its target is in sight and does so itself"
+    lost = with_view(members=("n1",), lost=frozenset({"n2"}))
+    pacemaker.trouble = "exit status 124"
+    orders.step(at(2.0, status=ordered, pacemaker=lost), 0)
+    pacemaker.trouble = ""
+    for now in (3.0, 4.0):
+        orders.step(at(now, status=ordered, pacemaker=lost), 0)
+    assert pacemaker.asked == ["--clear --resource eip"] * 2, "until it succeeds, and then no more"

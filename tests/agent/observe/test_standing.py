@@ -74,7 +74,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Node:
     return Node(monkeypatch)
 
 
-@pytest.mark.parametrize(("nothing", "at_last"), [(HUNG, "unknown"), (DISCONNECTED, "offline")])
+@pytest.mark.parametrize(("nothing", "at_last"), [(HUNG, "unknown"), (DISCONNECTED, "unknown")])
 def test_what_was_read_last_stands_for_looks_that_bring_nothing(
     node: Node, nothing: PacemakerView, at_last: str
 ) -> None:
@@ -99,12 +99,12 @@ def test_nothing_stands_where_corosync_says_that_it_is_gone(
     assert node.look(nothing, 0.1).pacemaker.state == state
 
 
-def test_a_restarted_agent_that_sees_nothing_says_unknown_before_it_says_offline(
-    node: Node,
-) -> None:
-    for after, state in ((0.0, "unknown"), (29.0, "unknown"), (1.0, "offline")):
+def test_offline_is_said_only_once_corosync_is_gone_as_well(node: Node) -> None:
+    for after in (0.0, 29.0, 1.0, 600.0):
         s = node.look(DISCONNECTED, after)
-        assert (s.pacemaker.state, resource_state(s, "eip")) == (state, "unknown")
+        assert (s.pacemaker.state, resource_state(s, "eip")) == ("unknown", "unknown")
+    node.links = None
+    assert node.look(DISCONNECTED).pacemaker.state == "offline"
 
 
 def test_at_boot_two_sources_agree_that_nothing_is_there(node: Node) -> None:

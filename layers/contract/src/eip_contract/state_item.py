@@ -25,6 +25,7 @@ TABLE_ID = "id"
 # Of a report's record.
 INCARNATION = "i"
 SEQ = "s"
+LATE = "l"
 NODE_NAME = "n"
 
 # Of an address.
@@ -42,6 +43,8 @@ ORDER_UNTIL = "u"
 REFUSED_CLAIMANT = "c"
 
 SETTLED, MOVING = "settled", "moving"
+LATE_MS = 5_000
+"""A report that came later than this says nothing of whether its node speaks now."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class ClusterStatus:
     `last_reports` maps an instance id to the `(incarnation, seq)` that the control plane has seen
     last; a reader that watches it advance knows that the other node still speaks. `paused_until_ms`
     is 0 where the cluster is not paused; `table_id` is "" where an older version made the item.
+    `late` are the instances whose last report was delivered too late to tell that they speak now.
     """
 
     version: int
@@ -74,6 +78,7 @@ class ClusterStatus:
     last_reports: Mapping[str, tuple[int, int]]
     paused_until_ms: int = 0
     table_id: str = ""
+    late: frozenset[str] = frozenset()
 
 
 def cluster_partition_key(cluster_id: str) -> str:
@@ -144,6 +149,7 @@ def read_status(item: Mapping[str, Mapping[str, Any]]) -> ClusterStatus:
         },
         paused_until_ms=plain.get(PAUSED_UNTIL, 0),
         table_id=plain.get(TABLE_ID, ""),
+        late=frozenset(i for i, record in reports.items() if record.get(LATE, 0) > LATE_MS),
     )
 
 

@@ -15,6 +15,7 @@ from eip_agent.conclude.view import (
     SETTLING_SECONDS,
     holder_runs_it,
     lost_peers,
+    makes_room,
     runs_there_as_well,
 )
 from eip_agent.remember.sight import NEVER, Sight, Word
@@ -65,7 +66,9 @@ def start_verdict(s: Sight, resource: str) -> Verdict:
     if address.holder in (None, s.instance_id):
         return Verdict("waiting", f"the control plane is still giving {address.public_ip} away")
     why = ""
-    if s.pacemaker_at > word.at and holder_runs_it(s, resource, address):
+    if makes_room(s, address):
+        why = "; an order sends it there, and Pacemaker cannot follow before this start ends"
+    elif s.pacemaker_at > word.at and holder_runs_it(s, resource, address):
         why = "; it runs there"
     elif holder_is_back(s, word, address):
         why = "; its link is back"
@@ -214,8 +217,15 @@ def clean_up_reason(s: Sight, resource: str, now_epoch_ms: int) -> str:
     is_here = address.holder == s.instance_id and address.phase == SETTLED
     if found.paused and not is_here:
         return ""
+    return _why_another_start_may_end_otherwise(s, resource, address)
+
+
+def _why_another_start_may_end_otherwise(s: Sight, resource: str, address: AddressStatus) -> str:
+    """Where the membership is not whole, a node that stays dead must not be waited for."""
     if not lost_peers(s):
         return "the membership is whole"
+    if holder_runs_it(s, resource, address):
+        return f"{s.holder_name(address)} is in sight and runs it"
     if address.holder in (None, s.instance_id):
         return "no other node holds the address"
     if s.now - s.advanced_at.get(address.holder, NEVER) >= SILENT_SECONDS:

@@ -82,12 +82,12 @@ def _held(s: Sight, resource: str) -> bool:
     address = s.address(resource)
     if address is None or address.holder is None:
         return False
-    if address.holder == s.instance_id or _makes_room(s, address):
+    if address.holder == s.instance_id or makes_room(s, address):
         return True
     return resource not in s.words and runs_there_as_well(s, resource, address)
 
 
-def _makes_room(s: Sight, address: AddressStatus) -> bool:
+def makes_room(s: Sight, address: AddressStatus) -> bool:
     """Whether an order takes the address away, and Pacemaker may well follow.
 
     Not for long, and not where the target is lost: if Pacemaker does not follow, this copy is the

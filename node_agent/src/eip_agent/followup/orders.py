@@ -42,14 +42,16 @@ class Orders:
     def __init__(self, run: Run, say: Say) -> None:
         self._run, self._say = run, say
         self._followed: dict[str, _Followed] = {}
+        self._freed: set[str] = set()
         self.progress: OrderProgress | None = None
 
     def step(self, s: Sight, now_epoch_ms: int) -> bool:
         """Does the next thing for each order to this node; tells whether the progress changed."""
         before = self.progress
+        addresses = () if s.status is None else tuple(s.status.addresses.values())
         ordered = {
             address.resource: address
-            for address in (() if s.status is None else s.status.addresses.values())
+            for address in addresses
             if address.order_target == s.instance_id
             and address.order_until_ms > now_epoch_ms
             and NAME.match(address.order_id or "")
@@ -64,7 +66,32 @@ class Orders:
                 if resource not in ordered:
                     # Withdrawn or expired before Pacemaker followed: leave no ban of other nodes.
                     self._clear(followed)
+        self._free_from_the_lost(s, addresses)
         return self.progress != before
+
+    def _free_from_the_lost(self, s: Sight, addresses: tuple[AddressStatus, ...]) -> None:
+        """Takes back for a lost target what it had Pacemaker do: a ban of the node before.
+
+        It cannot do so itself, and its ban would keep the only node from the service.
+        """
+        self._freed &= {address.order_id or "" for address in addresses}
+        for address in addresses:
+            order_id, target = address.order_id or "", address.order_target or ""
+            if not order_id or order_id in self._freed or target == s.instance_id:
+                continue
+            name = s.status.node_names.get(target, target) if s.status else target
+            if name not in lost_peers(s) or not is_seen_now(s):
+                continue
+            top = s.pacemaker.tops.get(address.resource, address.resource)
+            trouble = self._run(["--clear", "--resource", top])
+            if not trouble:
+                self._freed.add(order_id)
+            self._say(
+                "An order's constraints are taken back: its target is lost",
+                order=order_id,
+                resource=address.resource,
+                why=trouble,
+            )
 
     def _follow(self, s: Sight, address: AddressStatus, order_id: str) -> None:
         resource = address.resource

@@ -78,9 +78,14 @@ class Watchers:
             elif self._stands(before, began):
                 self._board.know()
             else:
-                # Corosync may still tell of links: keep who is who.
-                kept = before.pacemaker
-                seen = dataclasses.replace(seen, node_ids=kept.node_ids, left=kept.left)
+                # Corosync may still tell of links: keep who is who. While it answers, no
+                # connection to Pacemaker is no more than a look that failed: both must say so.
+                kept, state = before.pacemaker, seen.state
+                if not before.corosync_gone:
+                    state = "unknown"
+                seen = dataclasses.replace(
+                    seen, state=state, node_ids=kept.node_ids, left=kept.left
+                )
                 self._board.know(pacemaker=seen, quorum_mode=mode)
         s = self._board.sight()
         self._tell_membership(before.pacemaker, s.pacemaker)
@@ -208,8 +213,12 @@ class Watchers:
     def _take_status(self, s: Sight, status: ClusterStatus | None, began: float) -> None:
         before = {} if s.status is None else s.status.last_reports
         reports = {} if status is None else status.last_reports
+        late = frozenset() if status is None else status.late
         advanced = {
-            instance: began if before.get(instance) != order else s.advanced_at.get(instance, began)
+            # A word that comes late, as after an outage, may be that of a node that is dead.
+            instance: s.advanced_at.get(instance, NEVER if instance in late else began)
+            if before.get(instance) == order or instance in late
+            else began
             for instance, order in reports.items()
         }
         for address in () if status is None else status.addresses.values():

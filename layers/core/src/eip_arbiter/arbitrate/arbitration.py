@@ -180,7 +180,9 @@ class Arbiter:
         that whoever committed them did not live to tell are told here.
         """
         try:
-            for resource in snapshot.addresses:
+            for resource in list(snapshot.addresses):
+                if resource not in snapshot.addresses:
+                    continue  # EC2's tags have renamed it meanwhile.
                 decision = decide(snapshot, resource, self.policy, self.clock())
                 snapshot = self._carry_out(snapshot, resource, decision)
         finally:

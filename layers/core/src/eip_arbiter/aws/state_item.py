@@ -105,7 +105,7 @@ def from_report(report: LastReport) -> dict[str, Any]:
         detail = [report.order.detail] if report.order.state == "failed" else []
         raw["o"] = [report.order.id, report.order.state, *detail]
     if report.late_ms:
-        raw["l"] = report.late_ms
+        raw[key.LATE] = report.late_ms
     return raw
 
 
@@ -126,7 +126,7 @@ def _to_report(raw: Mapping[str, Any]) -> LastReport:
         failing=tuple(raw.get("f", ())),
         public_ips=tuple(raw["ips"]) if "ips" in raw else None,
         order=OrderProgress(*raw["o"]) if "o" in raw else None,
-        late_ms=raw.get("l", 0),
+        late_ms=raw.get(key.LATE, 0),
     )
 
 
