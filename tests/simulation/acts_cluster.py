@@ -295,7 +295,13 @@ def reboot(scene: Scene) -> End | None:
         node.agent.end(cleanly=True)
     scene.cluster.pacemaker.stop(node.peer)
     scene.later(4.0, lambda: node.cut_power() if node.powered else None)
-    return lambda: None if node.powered or node.stays_off else node.boot()
+
+    def on() -> None:
+        if not node.powered and not node.stays_off:
+            node.boot()
+
+    # It goes down first, however short the fault is.
+    return lambda: scene.later(4.5, on)
 
 
 @functools.lru_cache(maxsize=1)

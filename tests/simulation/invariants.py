@@ -242,7 +242,7 @@ def removed_by_record_only(watch: Watch, landing: Landing) -> str | None:
         return None
     cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
     snapshot = watch.world.region.store.read(cluster_id)
-    now = snapshot.addresses[address.resource] if snapshot else None
+    now = snapshot.addresses.get(address.resource) if snapshot else None
     if now is None or now.holder is None or now.term == 0:
         return None
     owner = watch.world.region.ec2.instances[now.holder].node.interface_id

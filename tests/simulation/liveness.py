@@ -23,6 +23,10 @@ CALM_SECONDS = 10.0
 START_SECONDS = 5.0
 """A start, a stop before it, and what the grant between them takes."""
 SERVICE_SECONDS = CALM_SECONDS + START_SECONDS
+TAGS_SECONDS = 65.0
+"""The watch compares tags each minute: so long a resource may have no address in the state."""
+FORCED_SECONDS = 30.0
+"""An operator who forces an order onto a node that says nothing is given so long (`follow_ms`)."""
 PINNED_SECONDS = 45.0
 LOST_COPY_SECONDS = 60.0
 
@@ -39,6 +43,7 @@ class Recovery:
         self._watch = watch
         self._whole_since: dict[str, float] = {}
         self._without: dict[tuple[str, str], float] = {}
+        self._nameless: dict[tuple[str, str], float] = {}
         self._told: set[tuple[str, str]] = set()
         self.longest = 0.0
 
@@ -64,12 +69,25 @@ class Recovery:
         if problem is None:
             self._without.pop(key, None)
             return
+        if self._waits_for_tags(key):
+            self._without[key] = watch.now
+            return
         waited = watch.now - self._without.setdefault(key, watch.now)
         self.longest = max(self.longest, waited)
-        if waited > SERVICE_SECONDS and key not in self._told:
+        order = truth.address_of(watch, *key).order
+        most = SERVICE_SECONDS + (FORCED_SECONDS if order and order.force else 0.0)
+        if waited > most and key not in self._told:
             self._told.add(key)
             why = "; ".join(reasons(watch, cluster, resource))
             watch.violate(f"i6_in_time: {problem} for {waited:.0f} s after all was whole: {why}")
+
+    def _waits_for_tags(self, key: tuple[str, str]) -> bool:
+        """Whether the state does not know the resource yet, whose tag was put right."""
+        snapshot = self._watch.world.region.store.read(key[0])
+        if snapshot is None or key[1] in snapshot.addresses:
+            self._nameless.pop(key, None)
+            return False
+        return self._watch.now - self._nameless.setdefault(key, self._watch.now) < TAGS_SECONDS
 
     def judge_moves(self) -> None:
         """Once a cluster is whole, one move of the arbiter's own accord brings an address home."""

@@ -316,6 +316,8 @@ class Watch:
         answer: Any,
     ) -> None:
         """An operator was answered."""
+        if self.world.region.is_of_old:
+            return  # the table that took it was lost meanwhile
         outcome = answer.get("outcome") if isinstance(answer, dict) else type(answer).__name__
         self.world.result.counts[f"order {verb} {outcome}"] += 1
         if outcome in ("moved", "accepted"):

@@ -44,13 +44,22 @@ class TestR020Order:
 
     def test_the_order_ends_when_pacemaker_starts_elsewhere_for_long(self) -> None:
         at = address(holder=N2, term=8, order=order(), changed_at_ms=NOW - 30_000)
-        elsewhere = claiming(1, lost=(), alarm_ms=29_000)
+        elsewhere = claiming(1, lost=(), alarm_ms=29_000, state="started")
         decision = decided(snapshot(elsewhere, standing_by(2), at=at))
         assert granted_to(decision, "R061") == N1
         assert isinstance(decision, Grant)
         assert decision.ends_order
         early = replace(at, changed_at_ms=NOW - 29_999)
         assert kept(decided(snapshot(elsewhere, standing_by(2), at=early))) == "R020"
+
+    def test_a_start_elsewhere_that_holds_pacemaker_up_ends_it_sooner(self) -> None:
+        starts = claiming(1, lost=(), alarm_ms=12_000)
+        at = address(holder=N2, term=8, order=order(), changed_at_ms=NOW - 12_000)
+        decision = decided(snapshot(starts, standing_by(2), at=at))
+        assert granted_to(decision, "R061") == N1
+        assert "Pacemaker does not follow to n2, n1 claims" in decision.sentence
+        early = replace(at, changed_at_ms=NOW - 11_999)
+        assert kept(decided(snapshot(starts, standing_by(2), at=early))) == "R020"
 
     @pytest.mark.parametrize(
         ("target", "why"),

@@ -198,9 +198,10 @@ class TestFailover:
         local.hear(cluster.stands_by("n2"))
         local.forget()
         follow_seconds = local.arbiter.policy.follow_ms / 1000
-        local.hear(cluster.claims("n1", lost=()), after_seconds=follow_seconds - 2)
+        runs_on: dict[str, Any] = {"lost": (), "state": "started"}
+        local.hear(cluster.claims("n1", **runs_on), after_seconds=follow_seconds - 2)
         assert local.told.of("kept") == ["R020"]
-        local.hear(cluster.claims("n1", lost=()), after_seconds=2)
+        local.hear(cluster.claims("n1", **runs_on), after_seconds=2)
         # The end and the grant are one step: n1 is never told that it lost its address.
         assert local.told.of("decided")[0] == "R061"
         assert (cluster.holder, cluster.address.order) == ("n1", None)

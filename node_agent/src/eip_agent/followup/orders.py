@@ -80,8 +80,8 @@ class Orders:
             if not order_id or order_id in self._freed or target == s.instance_id:
                 continue
             name = s.status.node_names.get(target, target) if s.status else target
-            if name not in lost_peers(s) or not is_seen_now(s):
-                continue
+            if name not in s.pacemaker.lost or not is_seen_now(s):
+                continue  # a link that is down may be up again before Pacemaker has moved it
             top = s.pacemaker.tops.get(address.resource, address.resource)
             trouble = self._run(["--clear", "--resource", top])
             if not trouble:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.snapshot import Node, Order, OrderKind
 
+STARTS_ELSEWHERE_MS = 12_000
+"""Longer than an agent has a start make room for an order: from then on one that waits holds
+Pacemaker up, which has decided to run the resource there."""
+
 
 def ended(case: Case, order: Order) -> str | None:
     """Why an order stands no longer, or None."""
@@ -38,8 +42,11 @@ def _hopeless(case: Case, order: Order, target: Node, claimant: Node) -> str | N
     failed = _failed(target, order)
     if failed:
         return f"Pacemaker did not follow to {target.name}: {failed}"
-    if case.now_ms - case.address.changed_at_ms >= case.policy.follow_ms:
+    waited_ms = case.now_ms - case.address.changed_at_ms
+    if waited_ms >= case.policy.follow_ms:
         return f"Pacemaker did not follow to {target.name}"
+    if waited_ms >= STARTS_ELSEWHERE_MS and case.state_on(claimant) == "starting":
+        return f"Pacemaker does not follow to {target.name}"
     if not order.force and case.holder_is_silent(claimant):
         silent_s = case.holder_silent_ms(claimant) / 1000
         return f"{target.name} has said nothing of it for {silent_s:.1f} s"
