@@ -22,6 +22,7 @@ from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.outcome import Grant, Note, Release
 from eip_arbiter.decision.snapshot import OrderKind, Phase, Refusal, Snapshot
 from eip_arbiter.operate import operations, requests
+from eip_arbiter.ports import LostRace
 
 from simulation import acts_cluster
 from simulation.mutant import Patch, cached, mutant
@@ -70,6 +71,7 @@ def refused_after_it_was_written() -> list[Patch]:
 
     def on_order(self: Arbiter, *arguments: Any) -> Any:
         original(self, *arguments)
+        return LostRace()
 
     return [(Arbiter, "on_order", on_order)]
 

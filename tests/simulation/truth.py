@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 FAILOVER = OrderKind.FAILOVER
-UNREAD_START_MS = 10_000
+UNREAD_START_MS = 5_000
 REAL_QUORUM = ("majority", "device")
 
 

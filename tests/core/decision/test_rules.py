@@ -140,7 +140,7 @@ class TestR070Silent:
             {"state": "unknown", "for_ms": 3_100},
             {"resources": {}},
             {"state": "started", "pacemaker_state": "unknown"},
-            {"state": "starting", "for_ms": 13_100, "pacemaker_state": "unknown"},
+            {"state": "starting", "for_ms": 8_100, "pacemaker_state": "unknown"},
         ],
         ids=[
             "unread",
@@ -174,7 +174,7 @@ class TestR070Silent:
     def test_a_start_is_a_claim_also_where_pacemakers_view_cannot_be_read(self) -> None:
         unread = claiming(pacemaker_state="unknown", alarm_ms=3_500)
         assert granted_to(decided(snapshot(dead(), unread)), "R070") == N2
-        for_long = claiming(pacemaker_state="unknown", for_ms=10_001, alarm_ms=12_000)
+        for_long = claiming(pacemaker_state="unknown", for_ms=5_001, alarm_ms=12_000)
         assert kept(decided(snapshot(dead(silent_ms=12_000), for_long))) == "R999"
 
     def test_a_holder_silent_since_the_challenge_loses(self) -> None:

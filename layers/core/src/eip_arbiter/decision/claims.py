@@ -14,7 +14,7 @@ CLAIMING = ("started", "starting")
 RUNNING_PACEMAKER = ("online", "standby", "maintenance", "pending")
 """`pending` is a node that joins: after a heal the holder's Pacemaker says so for seconds while its
 resource runs on, so it is no sign that the holder gave up."""
-UNREAD_START_MS = 10_000
+UNREAD_START_MS = 5_000
 """For so long a start is Pacemaker's own word although its view cannot be read."""
 
 
