@@ -41,6 +41,22 @@ def test_a_stop_while_the_agent_is_away_is_reported_when_it_is_back(node: FakeNo
     assert node.act("monitor").returncode == 7
 
 
+def test_a_stop_that_the_agents_settings_do_not_know_of_is_reported_once_they_do(
+    node: FakeNode,
+) -> None:
+    started(node)
+    node.stop()
+    node.write_config(resources="vip")
+    node.start()
+    assert node.act("stop").returncode == 0
+    node.write_cluster(resource_state="Stopped")
+    node.stop()
+    node.write_config()
+    node.start()
+    states = [r.resources["eip"].state for r in node.region.reports if "eip" in r.resources]
+    assert states[-1] == "stopped", "and not what was remembered from before"
+
+
 def test_a_start_survives_a_restart_of_the_agent(node: FakeNode) -> None:
     node.region.grants = False
     node.region.grant(PEER)

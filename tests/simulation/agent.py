@@ -232,7 +232,7 @@ class AgentProcess:
         """Whether `Orders.step` may have anything to do: there is, or was, an order."""
         status = self.board._sight.status  # noqa: SLF001 - without the cost of a whole sight
         ordered = status and any(a.order_id for a in status.addresses.values())
-        return bool(ordered or self.orders.progress)
+        return bool(ordered or self.orders.progress or self.orders.of_others)
 
     def _noted(self) -> bool:
         """Whether the resource agent left a note of a failure."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eip_agent.remember.sight import Sight
 
 _ASK_AGAIN_SECONDS = 30.0
-_LIFETIME = "PT1M"
+_LIFETIME, _LIFETIME_SECONDS = "PT1M", 60.0
 _DETAIL_CHARACTERS = 120
 
 
@@ -33,6 +33,16 @@ class _Followed:
     asked_at: float = NEVER
 
 
+@dataclass
+class _Elsewhere:
+    """An order to another node, when it was seen last, and whether its constraints were cleared."""
+
+    resource: str
+    target: str
+    seen_at: float
+    freed: bool = False
+
+
 class Orders:
     """Has Pacemaker follow operators' orders whose target is this node, each resource by itself.
 
@@ -42,7 +52,7 @@ class Orders:
     def __init__(self, run: Run, say: Say) -> None:
         self._run, self._say = run, say
         self._followed: dict[str, _Followed] = {}
-        self._freed: set[str] = set()
+        self.of_others: dict[str, _Elsewhere] = {}
         self.progress: OrderProgress | None = None
 
     def step(self, s: Sight, now_epoch_ms: int) -> bool:
@@ -72,26 +82,31 @@ class Orders:
     def _free_from_the_lost(self, s: Sight, addresses: tuple[AddressStatus, ...]) -> None:
         """Takes back for a lost target what it had Pacemaker do: a ban of the node before.
 
-        It cannot do so itself, and its ban would keep the only node from the service.
+        It cannot do so itself, and its ban, which may outlive the order, would keep the only node
+        from the service.
         """
-        self._freed &= {address.order_id or "" for address in addresses}
         for address in addresses:
-            order_id, target = address.order_id or "", address.order_target or ""
-            if not order_id or order_id in self._freed or target == s.instance_id:
-                continue
-            name = s.status.node_names.get(target, target) if s.status else target
-            if name not in s.pacemaker.lost or not is_seen_now(s):
-                continue  # a link that is down may be up again before Pacemaker has moved it
-            top = s.pacemaker.tops.get(address.resource, address.resource)
-            trouble = self._run(["--clear", "--resource", top])
-            if not trouble:
-                self._freed.add(order_id)
-            self._say(
-                "An order's constraints are taken back: its target is lost",
-                order=order_id,
-                resource=address.resource,
-                why=trouble,
-            )
+            target = address.order_target or s.instance_id
+            if address.order_id and target != s.instance_id and s.status:
+                name = s.status.node_names.get(target, target)
+                known = self.of_others.get(address.order_id)
+                freed = known is not None and known.freed
+                seen = _Elsewhere(address.resource, name, s.now, freed)
+                self.of_others[address.order_id] = seen
+        for order_id, order in list(self.of_others.items()):
+            if s.now - order.seen_at > _LIFETIME_SECONDS:
+                del self.of_others[order_id]
+            elif not order.freed and order.target in s.pacemaker.lost and is_seen_now(s):
+                # Not for a link that is down: it may be up before Pacemaker has moved it.
+                top = s.pacemaker.tops.get(order.resource, order.resource)
+                trouble = self._run(["--clear", "--resource", top])
+                order.freed = not trouble
+                self._say(
+                    "An order's constraints are taken back: its target is lost",
+                    order=order_id,
+                    resource=order.resource,
+                    why=trouble,
+                )
 
     def _follow(self, s: Sight, address: AddressStatus, order_id: str) -> None:
         resource = address.resource
