@@ -242,7 +242,8 @@ def _with_settings(scene: Scene, **wrong: Any) -> End | None:
         if node.powered and not node.peer.process.frozen:
             node.restart_agent(cleanly=True)
 
-    if not node.powered or node.stays_off:
+    already_wrong = any(right[name] == value for name, value in wrong.items())
+    if not node.powered or node.stays_off or already_wrong:
         return None
     restart(wrong)
     return lambda: restart(right)

@@ -24,9 +24,9 @@ START_SECONDS = 5.0
 """A start, a stop before it, and what the grant between them takes."""
 SERVICE_SECONDS = CALM_SECONDS + START_SECONDS
 TAGS_SECONDS = 65.0
-"""The watch compares tags each minute: so long a resource may have no address in the state."""
-FORCED_SECONDS = 30.0
-"""An operator who forces an order onto a node that says nothing is given so long (`follow_ms`)."""
+"""Tags are compared each minute: so long a change of them may not be known to the state."""
+FOLLOW_SECONDS = 30.0
+"""Pacemaker is given so long to follow a failover (`follow_ms`)."""
 PINNED_SECONDS = 45.0
 LOST_COPY_SECONDS = 60.0
 
@@ -69,22 +69,28 @@ class Recovery:
         if problem is None:
             self._without.pop(key, None)
             return
-        if self._waits_for_tags(key):
+        if self._waits_for_tags(cluster, key):
             self._without[key] = watch.now
             return
         waited = watch.now - self._without.setdefault(key, watch.now)
         self.longest = max(self.longest, waited)
         order = truth.address_of(watch, *key).order
-        most = SERVICE_SECONDS + (FORCED_SECONDS if order and order.force else 0.0)
+        ordered = order is not None and order.kind is OrderKind.FAILOVER
+        most = SERVICE_SECONDS + (FOLLOW_SECONDS if ordered else 0.0)
         if waited > most and key not in self._told:
             self._told.add(key)
             why = "; ".join(reasons(watch, cluster, resource))
             watch.violate(f"i6_in_time: {problem} for {waited:.0f} s after all was whole: {why}")
 
-    def _waits_for_tags(self, key: tuple[str, str]) -> bool:
-        """Whether the state does not know the resource yet, whose tag was put right."""
+    def _waits_for_tags(self, cluster: SimulatedCluster, key: tuple[str, str]) -> bool:
+        """Whether the state does not know yet what a tag says that was put right.
+
+        The watch compares addresses each minute, and a node that had no tag is asked about as often.
+        """
         snapshot = self._watch.world.region.store.read(key[0])
-        if snapshot is None or key[1] in snapshot.addresses:
+        living = {node.instance_id for node in cluster.nodes if not node.stays_off}
+        known = snapshot and key[1] in snapshot.addresses and living <= snapshot.nodes.keys()
+        if snapshot is None or known:
             self._nameless.pop(key, None)
             return False
         return self._watch.now - self._nameless.setdefault(key, self._watch.now) < TAGS_SECONDS
