@@ -43,6 +43,7 @@ class Recovery:
         self._watch = watch
         self._whole_since: dict[str, float] = {}
         self._without: dict[tuple[str, str], float] = {}
+        self._most: dict[tuple[str, str], float] = {}
         self._nameless: dict[tuple[str, str], float] = {}
         self._told: set[tuple[str, str]] = set()
         self.longest = 0.0
@@ -68,6 +69,7 @@ class Recovery:
         problem = truth.problem_of(watch, cluster, resource)
         if problem is None:
             self._without.pop(key, None)
+            self._most.pop(key, None)
             return
         if self._waits_for_tags(cluster, key):
             self._without[key] = watch.now
@@ -76,7 +78,9 @@ class Recovery:
         self.longest = max(self.longest, waited)
         order = truth.address_of(watch, *key).order
         ordered = order is not None and order.kind is OrderKind.FAILOVER
+        # What follows the order's end has its own time.
         most = SERVICE_SECONDS + (FOLLOW_SECONDS if ordered else 0.0)
+        most = self._most[key] = max(most, self._most.get(key, 0.0))
         if waited > most and key not in self._told:
             self._told.add(key)
             why = "; ".join(reasons(watch, cluster, resource))
