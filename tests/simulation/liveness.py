@@ -89,7 +89,7 @@ class Recovery:
     def _waits_for_tags(self, cluster: SimulatedCluster, key: tuple[str, str]) -> bool:
         """Whether the state does not know yet what a tag says that was put right.
 
-        The watch compares addresses each minute, and a node that had no tag is asked about as often.
+        The watch compares addresses each minute, and asks about as often for a node without a tag.
         """
         snapshot = self._watch.world.region.store.read(key[0])
         living = {node.instance_id for node in cluster.nodes if not node.stays_off}
