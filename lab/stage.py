@@ -176,10 +176,11 @@ class Stage:
         if not holds:
             outcome.problems.append(f"expected: {what}")
 
-    def expect_one_move(self, outcome: Outcome, fault: float, to: str, rule: str) -> None:
-        """Notes as wrong all but one move, by this rule, to this node."""
+    def expect_one_move(self, outcome: Outcome, fault: float, to: str, *rules: str) -> None:
+        """Notes as wrong all but one move, by one of these rules, to this node."""
         self.expect(outcome, outcome.moves == 1, f"one move, not {outcome.moves}")
-        self.expect(outcome, outcome.rule == rule, f"rule {rule}, not {outcome.rule or 'none'}")
+        wanted = " or ".join(rules)
+        self.expect(outcome, outcome.rule in rules, f"rule {wanted}, not {outcome.rule or 'none'}")
         moves = self.site.aws.journal.moves(since=fault)
         self.expect(
             outcome, bool(moves) and self.timeline.name(moves[-1].to_instance) == to, f"to {to}"
