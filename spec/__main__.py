@@ -24,7 +24,9 @@ UNAVAILABLE = 69
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m spec", description=__doc__)
-    parser.add_argument("--history", metavar="FILE", help="JSON of the verb `history`, or a line each")
+    parser.add_argument(
+        "--history", metavar="FILE", help="JSON of the verb `history`, or a line each"
+    )
     parser.add_argument(
         "--lost-lines",
         action="store_true",
@@ -37,7 +39,9 @@ def main() -> int:
         if not given.history:
             return _checked()
         lines = read(Path(given.history).read_text())
-        answer = validate(lines, lost_lines=given.lost_lines, move_ms=int(1000 * given.move_seconds))
+        answer = validate(
+            lines, lost_lines=given.lost_lines, move_ms=int(1000 * given.move_seconds)
+        )
     except MissingToolError as missing:
         print(missing, file=sys.stderr)
         return UNAVAILABLE

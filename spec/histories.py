@@ -29,7 +29,8 @@ _SAYS = {
     "R999": re.compile(r"the challenge of (?P<who>\S+) is over"),
     "R020": re.compile(r"order (?P<order>\S+) ends: (?:(?P<whom>\S+) claims )?"),
     "order": re.compile(
-        r"order (?P<order>\S+) is accepted: \S+ \(.*?\) from (?P<whom>[^\s,;]+) to (?P<who>[^\s,;]+)"
+        r"order (?P<order>\S+) is accepted: \S+ \(.*?\) "
+        r"from (?P<whom>[^\s,;]+) to (?P<who>[^\s,;]+)"
     ),
     "pause": re.compile(r".* is paused for (?P<minutes>\d+) min"),
 }
@@ -50,7 +51,11 @@ class NoHistoryError(ValueError):
 
 @dataclass(frozen=True)
 class Line:
-    """One line. `""` is what it does not say; `seen` has the words that each node's report allows."""
+    """One line.
+
+    `says` has the parts of its sentence, `seen` for each node the words that its report, by the
+    evidence, can have meant, and `aliases` the instance of each name.
+    """
 
     number: int
     at_ms: int
@@ -83,6 +88,8 @@ def read(text: str) -> tuple[Line, ...]:
 
 
 def _parsed(text: str) -> list[Mapping[str, Any]]:
+    if not text.strip():
+        raise NoHistoryError("there is nothing in it")
     try:
         whole = json.loads(text)
     except ValueError:
@@ -91,7 +98,10 @@ def _parsed(text: str) -> list[Mapping[str, Any]]:
         except ValueError as error:
             raise NoHistoryError(f"neither JSON nor one JSON value a line: {error}") from None
     if isinstance(whole, dict):
-        whole = [{"cluster": whole.get("cluster", ""), **line} for line in _all_objects(whole.get("lines", [whole]))]
+        whole = [
+            {"cluster": whole.get("cluster", ""), **line}
+            for line in _all_objects(whole.get("lines", [whole]))
+        ]
     return _all_objects(whole)
 
 
@@ -152,7 +162,9 @@ def _aliases(evidence: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def _seen(evidence: Mapping[str, Any], resource: str) -> dict[str, frozenset[str]]:
-    return {str(node.get("instance", key)): _words(node, resource) for key, node in evidence.items()}
+    return {
+        str(node.get("instance", key)): _words(node, resource) for key, node in evidence.items()
+    }
 
 
 def _words(node: Mapping[str, Any], resource: str) -> frozenset[str]:

@@ -1,9 +1,9 @@
-/* The protocol of the EIP Arbiter, for Spin: README.md beside says how to read and check it.
+/* The protocol of the EIP Arbiter, for Spin. README.md says how to read and check it.
 
-   Nodes report what Pacemaker does there. Invocations of the arbiter read one state item, decide,
-   and write it back conditionally; whoever wrote a grant then has EC2 move the address, and writes
-   that it did ("settles"). Anything may be lost, late, doubled or reordered, and any invocation may
-   die at any step. Only waiting is left out: each time-out is a step that may come at any moment. */
+   Each node reports what Pacemaker does there. An invocation of the arbiter reads one state item,
+   decides, and writes it back conditionally. Whoever wrote a grant has EC2 move the address and then
+   writes that it did: it "settles". Reports and calls may be lost, late, doubled or reordered, and
+   an invocation may die at any step. There are no clocks: a time-out may come at any moment. */
 
 #ifndef NODES
 #define NODES   2
@@ -20,6 +20,8 @@
 #define LATE    1
 #define INVOCATIONS 2
 #define GOING   1
+#define QUORUM  1         /* three nodes, or a quorum device: one side can be quorate alone */
+#define LIVE    0         /* faults stop some time */
 #define TERMS   2         /* the last term that faults may lead to */
 #endif
 #define NOBODY  0
@@ -39,7 +41,7 @@ mtype = { failover, switchover, pause, resume };                         /* an o
 /* ---- The state item: each write is conditional, each read is of all of it ---- */
 byte  holder = 1;  short term = 1;              /* the grant in force */
 bool  moving, overdue;                   /* its move is under way; its deadline has passed */
-byte  recorded_on = 1;  short recorded = 1;     /* EC2's association as last settled: its node, its term */
+byte  recorded_on = 1;  short recorded = 1;     /* EC2's association as last settled */
 mtype order;  byte target; short number; /* an operator's order that stands (0: none), its number */
 bool  vain;                              /* it expired, or Pacemaker does not follow */
 bool  paused;
@@ -54,19 +56,19 @@ bool  current[3], overtaken[2];
 byte  rests_on[3];                       /* a bit for each node */
 
 /* ---- The world ---- */
-byte  from;  mtype says;                 /* a report that is under way for long: of whom, which word */
+byte  from;  mtype says;                 /* a report that is late: of whom, which word */
 bool  newer, later;                      /* newer, by (incarnation, seq), than what is known of its
                                             node; said after the grant in force */
 byte  only;                              /* the node whose side alone is quorate, if there is one */
-byte  ec2 = 1;  short ec2_by = 1;               /* where EC2 has the address, and by which term's call */
-byte  late_to;  short late_by;                  /* a call that EC2 carries out after its client gave up */
+byte  ec2 = 1;  short ec2_by = 1;        /* where EC2 has the address, by which term's call */
+byte  late_to;  short late_by;           /* a call that lands after its client gave up */
 short orders, pauses;
 bool  calm;  byte home;                  /* faults have stopped; Pacemaker runs it there */
 mtype truth[NODES + 1];                  /* what each node says then; `silence`: it is dead */
 
 /* ---- Only for the assertions ---- */
 bool  stale[NODES + 1];                  /* what is known of it is older than what was known */
-bool  runs, did[3];                           /* its conditional write landed */
+bool  runs, did[3];                      /* number 0 runs; its conditional write landed */
 bool  told = true;                       /* the history has its line: written before it settles */
 bool  placed = true;                     /* EC2 had the address at the holder in this term */
 
@@ -96,7 +98,8 @@ bool  placed = true;                     /* EC2 had the address at the holder in
 #else
 #define pinned     (order == failover && target == holder && !over)
 #endif
-#define free       (!paused && !pinned && term < limit)
+#define free       (!paused && !pinned)
+#define may_grant  (free && term < limit)
 #ifndef TRACE
 #define limit      (calm -> TERMS + 5 : TERMS)
 #endif
@@ -109,18 +112,19 @@ bool  placed = true;                     /* EC2 had the address at the holder in
 #define R070_for(n) (counts(n) && word[holder] == silence)
 #endif
 #define rules_for(n) \
- :: free && room(n) && counts(n) && !holder                                  -> step(R050, n) \
- :: free && room(n) && counts(n) && holder && going[holder]                  -> step(R060, n) \
- :: free && room(n) && counts(n) && holder && !going[holder] && gave_up      -> step(R061, n) \
- :: free && room(n) && holder && !going[holder] && R070_for(n)               -> step(R070, n) \
- :: free && room(n) && counts(n) && !going[holder] && answers && only == n   -> step(R071, n) \
+ :: may_grant && room(n) && counts(n) && !holder                             -> step(R050, n) \
+ :: may_grant && room(n) && counts(n) && holder && going[holder]             -> step(R060, n) \
+ :: may_grant && room(n) && counts(n) && holder && !going[holder] && gave_up -> step(R061, n) \
+ :: may_grant && room(n) && holder && !going[holder] && R070_for(n)          -> step(R070, n) \
+ :: may_grant && room(n) && counts(n) && !going[holder] && answers && only == n -> step(R071, n) \
  :: !paused && !pinned && !moving && counts(n) && !going[holder] && answers \
     && only != n && refused != n                                             -> step(R072, n)
 
 inline decide() {
     if
     EACH(rules_for)
-    :: free && !moving && word[holder] == misses && after[holder] && !waiting -> step(R080, holder)
+    :: may_grant && !moving && word[holder] == misses && after[holder] &&
+       !waiting                                                              -> step(R080, holder)
     :: free && !moving && holder && word[holder] == release && !waiting      -> step(R090, NOBODY)
     :: !paused && !moving && refused && !waiting                             -> step(R999, holder)
     :: moving && overdue                                                     -> step(R031, holder)
@@ -169,7 +173,8 @@ inline apply() {
     if
     :: is_grant || rule == R090 ->
         told = true;
-        line(rule, mine, (rule == R090 -> holder : who), holder, (ends || rule == R020 -> number : 0));
+        line(rule, mine, (rule == R090 -> holder : who), holder,
+             (ends || rule == R020 -> number : 0));
         holder = who; term = mine; moving = true; overdue = false; refused = NOBODY;
         forget_claims();
         placed = (rule == R090 -> ec2_by != recorded : ec2 == who);
@@ -204,6 +209,8 @@ inline landed(i) {
 #define mine_still    (term == mine && holder == who)
 #ifdef BUG_VERSION                       /* a commit without the version */
 #define may_commit(i) (!overtaken[i])
+#elif defined(BUG_REPORTS)               /* a commit without the reports that it rested on */
+#define may_commit(i) (current[i])
 #else
 #define may_commit(i) (current[i] && !overtaken[i])
 #endif
@@ -214,7 +221,7 @@ inline landed(i) {
 #endif
 
 /* ---- One invocation after the other; two at once ---- */
-proctype arbiter(byte me) GATE(!dead) {
+proctype arbiter(byte me) GATE(!dead && !did[2]) {
     mtype rule; byte who; short mine, by; bool ends;
 idle:
     atomic {                             /* read and decide */
@@ -256,14 +263,16 @@ idle:
         moving = false; overdue = false; recorded = by; recorded_on = who; wrote(me) }
     fi;
 out:
-    atomic { rule = 0; who = 0; mine = 0; by = 0; ends = false; did[me] = false; runs = runs && me;
-        current[me] = false; overtaken[me] = false; rests_on[me] = 0 }
+    atomic { rule = 0; who = 0; mine = 0; by = 0; ends = false; did[me] = false;
+        runs = runs && me; current[me] = false; overtaken[me] = false; rests_on[me] = 0 }
     goto idle
 }
 
 /* ---- The operator: orders, a pause and its end, each a conditional write ---- */
-#define orders_to(n) :: !calm && orders < ORDERS && (holder != n || unsettled) -> verb = failover; to = n \
-                     :: !calm && orders < ORDERS && holder && holder != n -> verb = switchover; to = n
+#define orders_to(n) :: !calm && orders < ORDERS && (holder != n || unsettled) -> \
+                        verb = failover; to = n \
+                     :: !calm && orders < ORDERS && holder && holder != n -> \
+                        verb = switchover; to = n
 
 proctype operator() GATE(!dead && !runs) {
     mtype verb; byte to;
@@ -278,13 +287,13 @@ asks:
     }
     if
     :: atomic { !current[2] -> refused_to(2) }
-    :: atomic { current[2] ->
+    :: atomic { current[2] -> did[2] = true;
         if
         :: verb == failover || verb == switchover ->
-            orders++; order = verb; target = to; number = orders; vain = false;
-            line(verb, term, to, holder, number)
-        :: verb == pause -> pauses++; paused = true; line(pause, term, NOBODY, NOBODY, 0)
-        :: verb == resume -> paused = false; line(resume, term, NOBODY, NOBODY, 0)
+            line(verb, term, to, holder, orders + 1);
+            orders++; order = verb; target = to; number = orders; vain = false
+        :: verb == pause -> line(pause, term, NOBODY, NOBODY, 0); pauses++; paused = true
+        :: verb == resume -> line(resume, term, NOBODY, NOBODY, 0); paused = false
         fi;
         landed(2) }
     fi;
@@ -310,17 +319,18 @@ inline take_in(n, w, t) {                /* a report is written to the item */
 #endif
 #define node(n) report(n, claim) report(n, release) report(n, unknown) \
   :: (claims(n) || unread(n)) && (!calm || truth[n] != claim) -> word[n] = silence \
-  :: !calm && holder == n && ec2 != n -> take_in(n, misses, true); if :: from == n -> newer = false :: else fi \
+  :: !calm && holder == n && ec2 != n -> take_in(n, misses, true); \
+     if :: from == n -> newer = false :: else fi \
   :: !calm && GOING && !going[n] -> going[n] = true
 
-#define quorate(n) :: !calm && only != n -> only = n; overtaken[0] = rests_on[0]; \
+#define quorate(n) :: !calm && QUORUM && only != n -> only = n; overtaken[0] = rests_on[0]; \
                       overtaken[1] = rests_on[1]      /* the reports say so: newer ones */
 /* Once faults stop, reports arrive at once, and each node says what is. */
 #define truth_of(n)  (truth[n] == claim && holder == n && !moving && ec2 != n -> misses : truth[n])
 #define unheard(n)   (truth[n] != silence && !(word[n] == silence && truth[n] == unknown && !going[n]) \
                       && (word[n] != truth_of(n) || !after[n] || going[n]))
 #define calm_node(n) :: calm && unheard(n) -> take_in(n, truth_of(n), true)
-#define calm_begins(n) :: !calm -> calm = true; home = n; only = 0; truth[n] = claim; others()
+#define calm_begins(n) :: LIVE && !calm -> calm = true; home = n; only = 0; truth[n] = claim; others()
 #define other(n)     if :: n != home -> truth[n] = release :: n != home -> truth[n] = unknown \
                         :: n != home -> truth[n] = silence :: n == home fi;
 inline others() { EACH(other) }
@@ -331,10 +341,8 @@ proctype world() {
     :: atomic { if
         EACH(node)
         EACH(calm_node)
-#ifdef QUORUM                            /* three nodes, or a quorum device: one side can be alone */
         EACH(quorate)
         :: !calm && only -> only = 0; overtaken[0] = rests_on[0]; overtaken[1] = rests_on[1]
-#endif
         /* A late report arrives, or one twice; one that is no newer is refused as stale. */
         :: !calm && from && newer -> take_in(from, says, later); newer = false
 #ifdef BUG_STALE                         /* an old report counts */
@@ -343,9 +351,7 @@ proctype world() {
         :: !calm && from -> from = 0; says = 0; newer = false; later = false      /* it is lost */
         :: moving && !overdue && (!calm || (!did[0] && !did[1])) -> overdue = true
         :: order && !vain && (!calm || (!in_time && !carried_out)) -> vain = true
-#ifdef LIVE
         EACH(calm_begins)
-#endif
         :: late_to -> lands(late_to, late_by); late_to = 0; late_by = 0
         :: paused && calm -> paused = false; wrote(9)             /* it runs out, or is resumed */
         fi }

@@ -43,7 +43,14 @@ def need_tools() -> None:
         raise MissingToolError(f"{' and '.join(missing)} missing: apt-get install spin gcc")
 
 
-def verify(model: Path, work: Path, *, defines: tuple[str, ...] = (), live: bool = False) -> Verdict:
+def verify(
+    model: Path,
+    work: Path,
+    *,
+    defines: tuple[str, ...] = (),
+    live: bool = False,
+    small: bool = False,
+) -> Verdict:
     """Has Spin look at every state that a model can reach.
 
     Args:
@@ -51,15 +58,16 @@ def verify(model: Path, work: Path, *, defines: tuple[str, ...] = (), live: bool
         work: a folder for what Spin and the compiler write.
         defines: macros of the model, `NAME` or `NAME=VALUE`.
         live: judge the model's ltl formula instead of its assertions alone.
+        small: a search so short that an optimised verifier would take longer to compile.
 
     Raises:
         ModelError: there is no verdict; the message is what the failing tool said.
     """
     _run(work, "spin", "-a", *(f"-D{define}" for define in defines), str(model))
     kind = () if live else ("-DSAFETY", "-DNOCLAIM")
-    _run(work, "gcc", "-O1", *COMPILED, *kind, "-o", "pan", "pan.c")
-    said = _run(work, "./pan", "-E", f"-m{DEPTH}", *(("-a",) if live else ()))
-    if "Search not completed" in said and "errors: 0" in said or "max search depth" in said:
+    _run(work, "gcc", "-O0" if small else "-O1", *COMPILED, *kind, "-o", "pan", "pan.c")
+    said = _run(work, "./pan", "-E", "-n", f"-m{DEPTH}", *(("-a",) if live else ()))
+    if ("Search not completed" in said and "errors: 0" in said) or "max search depth" in said:
         raise ModelError(f"the search did not come to its end:\n{said}")
     found = re.search(r"^pan:\d+: (.*?)(?: \(at depth \d+\))?$", said, re.MULTILINE)
     states = re.search(r"^\s*(\d[\d.e+]*) states, stored", said, re.MULTILINE)
@@ -77,7 +85,9 @@ def verify(model: Path, work: Path, *, defines: tuple[str, ...] = (), live: bool
 def names_of_numbers(work: Path) -> dict[int, str]:
     """How the verifier in a folder numbers the model's names."""
     text = (work / "pan.c").read_text()
-    return {int(number): name for number, name in re.findall(r'case (\d+): Printf\("(\w+)"\)', text)}
+    return {
+        int(number): name for number, name in re.findall(r'case (\d+): Printf\("(\w+)"\)', text)
+    }
 
 
 def _run(work: Path, *command: str) -> str:
