@@ -180,9 +180,24 @@ class TestFailover:
         assert cluster.address.order is None
         assert (cluster.holder, cluster.address.term) == ("n2", 2)
 
-    def test_an_order_that_nobody_takes_up_expires(self, cluster: Cluster, local: Local) -> None:
+    def test_an_order_that_nobody_takes_up_ends_once_pacemaker_had_its_time(
+        self, cluster: Cluster, local: Local
+    ) -> None:
         local.settle_on_n1(cluster)
         local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2"})
+        local.forget()
+        follow_seconds = local.arbiter.policy.follow_ms / 1000
+        local.hear(cluster.stands_by("n2"), after_seconds=follow_seconds - 1)
+        assert local.told.of("kept") == ["R020"]
+        local.hear(cluster.stands_by("n2"), after_seconds=2)
+        assert local.told.of("decided") == ["R020"]
+        assert (cluster.holder, cluster.address.order) == ("n2", None)
+
+    def test_a_forced_order_that_nobody_takes_up_expires(
+        self, cluster: Cluster, local: Local
+    ) -> None:
+        local.settle_on_n1(cluster)
+        local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2", "force": True})
         local.forget()
         local.hear(cluster.stands_by("n2"), after_seconds=ORDER_MS[OrderKind.FAILOVER] / 1000 - 1)
         assert local.told.of("kept") == ["R020"]

@@ -1,7 +1,8 @@
 """When an operator's order stands no longer, and why: one sentence for each reason.
 
 A failover that moved the address pins it until its target claims it. If the target never will, the
-order ends as soon as another node claims, so that its end and the next grant are one step.
+order ends as soon as another node claims, so that its end and the next grant are one step; where
+nobody claims, it ends after the time in which Pacemaker follows.
 """
 
 from __future__ import annotations
@@ -31,8 +32,26 @@ def _target_has_it(case: Case, order: Order, target: Node) -> str | None:
     if case.claims(target):
         return f"{target.name} claims {_it(case)}"
     claimant = case.claimant
-    hopeless = claimant and _hopeless(case, order, target, claimant)
-    return f"{hopeless}, {claimant.name} claims {_it(case)}" if claimant and hopeless else None
+    if claimant is None:
+        return _claimed_by_nobody(case, order, target)
+    hopeless = _hopeless(case, order, target, claimant)
+    return f"{hopeless}, {claimant.name} claims {_it(case)}" if hopeless else None
+
+
+def _claimed_by_nobody(case: Case, order: Order, target: Node) -> str | None:
+    """Why an order is over though nobody claims, or None.
+
+    Pacemaker may have banned every other node, since its start was refused for the order's sake:
+    each is forgiven, and can claim, only when the order is over.
+    """
+    followed_not = _waited_ms(case) >= case.policy.follow_ms
+    if order.force or not followed_not or any(map(case.claims, case.snapshot.nodes.values())):
+        return None
+    return f"Pacemaker did not follow to {target.name}, and nobody claims {_it(case)}"
+
+
+def _waited_ms(case: Case) -> int:
+    return case.now_ms - case.address.changed_at_ms
 
 
 def _hopeless(case: Case, order: Order, target: Node, claimant: Node) -> str | None:
@@ -42,7 +61,7 @@ def _hopeless(case: Case, order: Order, target: Node, claimant: Node) -> str | N
     failed = _failed(target, order)
     if failed:
         return f"Pacemaker did not follow to {target.name}: {failed}"
-    waited_ms = case.now_ms - case.address.changed_at_ms
+    waited_ms = _waited_ms(case)
     if waited_ms >= case.policy.follow_ms:
         return f"Pacemaker did not follow to {target.name}"
     if waited_ms >= STARTS_ELSEWHERE_MS and case.state_on(claimant) == "starting":
