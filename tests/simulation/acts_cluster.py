@@ -238,8 +238,13 @@ def _with_settings(scene: Scene, **wrong: Any) -> End | None:
     def restart(settings: dict[str, Any]) -> None:
         for name, value in settings.items():
             setattr(node, name, value)
+        take_effect()
+
+    def take_effect() -> None:
         scene.world.watch.disturb(node)
-        if node.powered and not node.peer.process.frozen:
+        if node.powered and node.peer.process.frozen:
+            scene.world.loop.at(0.5, take_effect)
+        elif node.powered:
             node.restart_agent(cleanly=True)
 
     already_wrong = any(right[name] == value for name, value in wrong.items())
@@ -255,11 +260,21 @@ def unnamed(scene: Scene) -> End | None:
     Whoever puts them right cleans up what failed by it: the agent did not cause it.
     """
     node, end = scene.node, _with_settings(scene, watched=("nothing",))
+    over: list[bool] = []
 
     def right() -> None:
+        over.append(True)
         if end:
             end()
-        for resource in node.resources if node.peer.stack == "up" else ():
+        tidy()
+
+    def tidy() -> None:
+        if node.peer.stack != "up":
+            if not node.stays_off:
+                scene.world.loop.at(0.5, tidy)
+            return
+        for resource in node.resources:
+            scene.cluster.pacemaker.clear(node.peer, resource)
             scene.cluster.pacemaker.clean_up(node.peer, resource, node.name)
 
     moved = [n for n in scene.cluster.nodes if n is not node and n.powered]
@@ -268,7 +283,7 @@ def unnamed(scene: Scene) -> End | None:
         pacemaker, target = scene.cluster.pacemaker, moved[0].name
 
         def move() -> None:
-            for resource in node.resources:
+            for resource in node.resources if not over else ():
                 pacemaker.move(node.peer, resource, target, 60.0)
 
         scene.later(10.0, move)
@@ -295,14 +310,15 @@ def reboot(scene: Scene) -> End | None:
     if not agent_outlives_pacemaker() and node.agent:
         node.agent.end(cleanly=True)
     scene.cluster.pacemaker.stop(node.peer)
-    scene.later(4.0, lambda: node.cut_power() if node.powered else None)
+    loop = scene.world.loop
+    loop.at(4.0, lambda: node.cut_power() if node.powered else None)
 
     def on() -> None:
         if not node.powered and not node.stays_off:
             node.boot()
 
     # It goes down first, however short the fault is.
-    return lambda: scene.later(4.5, on)
+    return lambda: loop.at(4.5, on)
 
 
 @functools.lru_cache(maxsize=1)

@@ -17,8 +17,10 @@ from eip_agent.conclude.verdicts import taken_away
 from eip_agent.followup.clean_up import CleanUp
 from eip_agent.followup.losses import Losses
 from eip_agent.followup.orders import Orders
+from eip_agent.observe.corosync import NoReadingError
 from eip_agent.observe.watchers import Watchers
 from eip_agent.remember.board import Board
+from eip_agent.remember.memory import AHEAD_SECONDS
 from eip_agent.remember.sight import Word
 from eip_agent.report.publisher import Publisher
 from eip_agent.report.reporter import Reporter
@@ -67,8 +69,10 @@ class AgentProcess:
     """One life of a node's agent."""
 
     def __init__(self, node: Node) -> None:
-        # As the shipped `next_incarnation`: never less than the clock, which may be wrong.
-        node.incarnation = max(node.incarnation + 1, node.wall_ms() // 1000)
+        # As the shipped agent, which needs the metadata service to start, and takes its clock.
+        epoch = int(node.loop.now + clock.EPOCH_SECONDS)
+        last = node.incarnation if node.incarnation <= epoch + AHEAD_SECONDS else epoch
+        node.incarnation = max(last + 1, epoch)
         self.node, self.loop = node, node.loop
         self.process = Process(f"{node.key} agent {node.incarnation}", node.clock_offset)
         self.waiting: list[Callable[[str], None]] = []
@@ -102,7 +106,7 @@ class AgentProcess:
             lambda: words.take_notes("failed", settings.resources),
         )
         self.losses = Losses(self._crm_resource, self.clean_up, say)
-        self.orders = Orders(self._crm_resource, say)
+        self.orders = Orders(self._crm_resource, say, f"{node.key}/run/orders.json")
         self.reporter = Reporter(
             board,
             settings,
@@ -287,11 +291,14 @@ class AgentProcess:
         return self.node.metadata_ips()
 
     def read(self, node_ids: Mapping[int, str]) -> Mapping[int, bool] | None:
-        """Stands in for `eip_agent.observe.corosync.LibraryLinks`."""
+        """Stands in for `eip_agent.observe.corosync.LibraryLinks`, which asks the kernel too.
+
+        An error of the library's is no word that Corosync is gone.
+        """
         trouble = self.node.trouble("corosync-cfgtool")
         if trouble:
             self.loop.sleep(2.0 if trouble == "hangs" else 0.01)
-            return None
+            raise NoReadingError(trouble)
         return self.node.links(node_ids)
 
     def _crm_resource(self, arguments: list[str]) -> str:

@@ -40,6 +40,7 @@ GIVEN_UP_SECONDS = 8.0
 CLEAR_SECONDS = 75.0
 """After so long without bad weather nothing late can come any more."""
 
+MOVE_SECONDS = 2.0
 FULL_WAIT_SECONDS = 17.0
 JUST_NOW_SECONDS = 3.0
 LEAVES_REPORTS_ALONE = (
@@ -317,7 +318,12 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
     ):
         return None
     if holder is node:
-        return f"{node.key} gave {resource} up before its grant of term {address.term} was settled"
+        # Just before the end, the holder before fell silent when this start was nearly over.
+        granted_for = watch.now - watch.grants[cluster_id, resource, address.term].at
+        gave_up = (
+            f"{node.key} gave {resource} up before its grant of term {address.term} was settled"
+        )
+        return gave_up if granted_for >= MOVE_SECONDS else None
     if holder.stood_still_since() <= began:
         return f"{node.key} was refused {resource}, whose holder {holder.key} stands still"
     there = holder.peer.resources[resource]

@@ -25,6 +25,8 @@ START_SECONDS = 5.0
 SERVICE_SECONDS = CALM_SECONDS + START_SECONDS
 TAGS_SECONDS = 65.0
 """Tags are compared each minute: so long a change of them may not be known to the state."""
+DRIFT_SECONDS = 15.0
+"""So long the metadata service may lag behind before an address that does not show is missed."""
 FOLLOW_SECONDS = 30.0
 """Pacemaker is given so long to follow a failover (`follow_ms`)."""
 PINNED_SECONDS = 45.0
@@ -80,6 +82,8 @@ class Recovery:
         ordered = order is not None and order.kind is OrderKind.FAILOVER
         # What follows the order's end has its own time.
         most = SERVICE_SECONDS + (FOLLOW_SECONDS if ordered else 0.0)
+        if truth.lies_elsewhere(watch, cluster, resource):
+            most += DRIFT_SECONDS
         most = self._most[key] = max(most, self._most.get(key, 0.0))
         if waited > most and key not in self._told:
             self._told.add(key)
@@ -111,7 +115,7 @@ class Recovery:
                     and at > since
                     and landing.after is not None
                     and (allocation_id, landing.term) not in watch.moved_by_pacemaker
-                    and rule != "R020"
+                    and rule not in ("R020", "none")
                 ]
                 if owner == cluster_id and len(rules) > 1:
                     told = f"{address.resource} of {cluster_id} moved by {', '.join(rules)}"

@@ -11,15 +11,17 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from eip_arbiter.decision.outcome import ReportSeen
+from eip_arbiter.decision.outcome import ReportSeen, reports_of
 from eip_arbiter.decision.snapshot import (
     Address,
     Ec2Evidence,
+    FormerReport,
     HistoryEntry,
     LastReport,
     Node,
     Phase,
     Snapshot,
+    former_with,
     overtaken_by,
     unheld,
 )
@@ -75,6 +77,9 @@ class MemoryStore:
             if self.is_retried and known == heard:
                 return Recorded(before)
             return StaleReport(known.incarnation, known.seq)
+        former = before.former.get(report.instance_id)
+        if former and not self.is_newer(former, report):
+            return StaleReport(former.incarnation, former.seq)
         alarm = None
         if report.raises_alarm:
             alarm = received_at_ms if node.alarm_since_ms is None else node.alarm_since_ms
@@ -82,7 +87,7 @@ class MemoryStore:
         return Recorded(self._put_node(before, after))
 
     @staticmethod
-    def is_newer(known: LastReport, report: NodeReport) -> bool:
+    def is_newer(known: LastReport | FormerReport, report: NodeReport) -> bool:
         """The condition of a report's write."""
         return (known.incarnation, known.seq) < (report.incarnation, report.seq)
 
@@ -137,15 +142,17 @@ class MemoryStore:
     def forget(
         self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None
     ) -> Committed | LostRace:
-        """Drops nodes, if the version still holds."""
+        """Drops nodes, if the version and their reports are still those of the snapshot."""
         now = self._clusters.get(snapshot.cluster_id)
-        if now is None or now.version != snapshot.version:
+        seen = reports_of(snapshot, instance_ids)
+        if now is None or now.version != snapshot.version or not self.still_newest(now, seen):
             gone = now is not None and not set(instance_ids) & now.nodes.keys()
             return self._lost(snapshot, holds=gone, line=line)
         left = {i: node for i, node in now.nodes.items() if i not in instance_ids}
         with_nobody = {a.resource: a for a in unheld(now, instance_ids)}
         addresses = {**now.addresses, **with_nobody}
-        return self._put(replace(now, nodes=left, addresses=addresses), line)
+        former = former_with(now, instance_ids)
+        return self._put(replace(now, nodes=left, addresses=addresses, former=former), line)
 
     def commit(
         self,
@@ -204,6 +211,7 @@ class MemoryStore:
             changed_at_ms=address.changed_at_ms,
             association_id=address.association_id or None,
             interface_id=address.interface_id or None,
+            denials=address.denials,
         )
         if not self.may_settle(known, granted):
             its_own = settled == known and known.term == address.term
@@ -288,6 +296,7 @@ def to_status(snapshot: Snapshot, before: Before | None = None) -> ClusterStatus
         paused_until_ms=snapshot.paused_until_ms,
         table_id=snapshot.table_id,
         late=frozenset(i for i, r in reports.items() if r.late_ms > LATE_MS),
+        former={i: (f.incarnation, f.seq) for i, f in snapshot.former.items()},
     )
 
 

@@ -104,6 +104,7 @@ class Node:
         self.words = {}
         self._plain_running.clear()
         self.resource_agent.files.clear()
+        shims.FILES.pop(f"{self.key}/run/orders.json", None)
         self.peer.process = Process(f"{self.key} pacemaker", self.clock_offset)
         self.start_agent()
         self.start_stack()

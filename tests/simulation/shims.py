@@ -17,6 +17,7 @@ from eip_agent.answer import operations
 from eip_agent.calls.commands import Ended
 from eip_agent.conclude import view
 from eip_agent.followup import clean_up as followup
+from eip_agent.followup import orders
 from eip_agent.observe import watchers
 from eip_agent.observe.pacemaker import parse_crm_mon, parse_quorum_mode
 from eip_agent.remember import board
@@ -98,6 +99,9 @@ _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (watchers, "parse_crm_mon", _parse),
     (watchers, "parse_quorum_mode", _parse_mode),
     (followup, "threading", _THREADING),
+    (orders, "time", clock.time),
+    (orders, "read_json", lambda path: FILES.get(path, {})),
+    (orders, "replace_file", lambda path, text: FILES.__setitem__(path, json.loads(text))),
     (followup, "read_json", lambda path: FILES.get(path, {})),
     (followup, "replace_file", lambda path, text: FILES.__setitem__(path, json.loads(text))),
 )

@@ -13,6 +13,8 @@ from typing import Any
 import builders
 import pytest
 from eip_arbiter.decision.snapshot import (
+    MOST_FORMER,
+    Node,
     Order,
     Phase,
     Refusal,
@@ -266,6 +268,48 @@ def test_a_node_that_is_forgotten_leaves_nothing_but_what_others_said(
     late = report(cluster_id, seq=3)
     assert isinstance(subject.store.record_report(late, NOW), Unregistered)
     assert isinstance(subject.store.forget(before, (builders.N2,)), LostRace)
+
+
+def test_who_comes_back_after_it_was_forgotten_is_not_heard_with_an_older_word(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    node = replace(known.nodes[builders.N1], report=None)
+    subject.store.record_report(report(cluster_id, seq=5), NOW)
+    assert isinstance(subject.store.forget(read(subject, cluster_id), (builders.N1,)), Committed)
+    subject.store.register(cluster_id, node, ())
+    assert read(subject, cluster_id).nodes[builders.N1].report is None
+    meanwhile = subject.store.forget(read(subject, cluster_id), (builders.N2,))
+    assert isinstance(meanwhile, Committed)
+    for late in (4, 5):
+        outcome = subject.store.record_report(report(cluster_id, seq=late), NOW + 1)
+        assert outcome == StaleReport(1, 5)
+    newer = subject.store.record_report(report(cluster_id, seq=6), NOW + 1)
+    assert isinstance(newer, Recorded)
+    again = subject.store.forget(newer.snapshot, (builders.N1,))
+    assert isinstance(again, Committed)
+    assert again.snapshot.former[builders.N1].seq == 6
+    assert again.snapshot == read(subject, cluster_id)
+
+
+def test_nobody_is_forgotten_who_has_said_more_meanwhile(
+    subject: Subject, cluster_id: str, known: Snapshot
+) -> None:
+    subject.store.record_report(report(cluster_id, seq=2), NOW)
+    assert isinstance(subject.store.forget(known, (builders.N1,)), LostRace)
+
+
+@pytest.mark.usefixtures("known")
+def test_only_the_last_ones_that_were_forgotten_are_remembered(
+    subject: Subject, cluster_id: str
+) -> None:
+    for number in range(10, 10 + 2 * MOST_FORMER):
+        instance = f"i-{number:017d}"
+        subject.store.register(cluster_id, Node(instance, f"eni-{number}", ("10.0.0.9",)), ())
+        said = replace(report(cluster_id, seq=number), instance_id=instance)
+        subject.store.record_report(said, NOW + number)
+        assert isinstance(subject.store.forget(read(subject, cluster_id), (instance,)), Committed)
+    last = range(10 + MOST_FORMER, 10 + 2 * MOST_FORMER)
+    assert [f.seq for f in read(subject, cluster_id).former.values()] == list(last)
 
 
 def test_a_line_waits_from_its_commit_until_it_was_told(

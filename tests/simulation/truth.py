@@ -111,6 +111,14 @@ def problem_of(watch: Watch, cluster: SimulatedCluster, resource: str) -> str | 
     return None
 
 
+def lies_elsewhere(watch: Watch, cluster: SimulatedCluster, resource: str) -> bool:
+    """Whether the state has it with the node that runs it, and EC2 alone does not."""
+    address = address_of(watch, cluster.cluster_id, resource)
+    running = [node.instance_id for node in cluster.nodes if runs(node, resource)]
+    with_it = running == [address.holder] and address.phase is Phase.SETTLED
+    return with_it and is_misplaced(watch, cluster, resource)
+
+
 def holders(watch: Watch) -> list[tuple[str, str, str | None, int]]:
     """Every address with its holder and term, and where EC2 has it."""
     found = []

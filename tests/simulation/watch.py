@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from eip_arbiter.decision.claims import LATE_MS
 from eip_arbiter.decision.snapshot import Address, Snapshot
 from eip_arbiter.ports import Recorded
 from eip_contract.report import NodeReport
@@ -83,6 +84,9 @@ class Watch:
 
     orders_taken: dict[str, float] = field(default_factory=dict)
     order_about: dict[str, tuple[str, str]] = field(default_factory=dict)
+    order_targets: dict[str, str] = field(default_factory=dict)
+    """By its name, which another node may say: whom the arbiter took for the target."""
+
     orders_ended: set[str] = field(default_factory=set)
     orders: list[AcceptedOrder] = field(default_factory=list)
     told_going: dict[str, int] = field(default_factory=dict)
@@ -156,6 +160,10 @@ class Watch:
             self.check(invariants.i8_own_cluster, report)
             # A write may be slow: what counts is when the arbiter got the report in its hands.
             at = received_at_ms / 1000 - EPOCH_SECONDS - self.world.region.clock_error()
+            heard = outcome.snapshot.nodes[report.instance_id].report
+            if heard and heard.late_ms > LATE_MS:
+                # What EventBridge kept back is no answer to what was asked meanwhile.
+                at = self.sent[report.instance_id, report.incarnation, report.seq]
             self.heard[report.instance_id] = Heard(at, report)
             for resource in report.resources:
                 if truth.claims(report, resource):
@@ -175,6 +183,7 @@ class Watch:
         if after.order and after.order != old.order:
             self.orders_taken[after.order.id] = self.now
             self.order_about[after.order.id] = (before.cluster_id, after.resource)
+            self.order_targets[after.order.id] = after.order.target
         if old.order and not after.order:
             self.orders_ended.add(old.order.id)
         if after.term == old.term and after.holder == old.holder:
@@ -325,7 +334,7 @@ class Watch:
                 asked_at,
                 node.cluster_id,
                 resource,
-                node.instance_id,
+                self.order_targets.get(order_id, node.instance_id),
                 order_id,
                 verb,
                 outcome == "moved",

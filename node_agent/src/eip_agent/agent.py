@@ -85,7 +85,7 @@ class Agent:
             lambda: words.take_notes("failed", settings.resources),
         )
         self._losses = Losses(ask_pacemaker, self._clean_up, say)
-        self._orders = Orders(ask_pacemaker, say)
+        self._orders = Orders(ask_pacemaker, say, os.path.join(run_dir, "orders.json"))
         self._health = Health(settings, say)
         self._reporter = Reporter(
             self._board,

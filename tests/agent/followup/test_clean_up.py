@@ -163,7 +163,6 @@ ENDS_THE_PAUSE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"status": PAUSED}, {}),
     ({"status_trouble": "timeout"}, {}),
     ({"advanced_at": {ME: -20.0}}, {}),
-    ({"links": {2: False}}, {}),
     ({}, {"pacemaker": with_view(members=("n1", "n2", "n3"), failed_here=frozenset({"eip"}))}),
 ]
 
@@ -186,6 +185,20 @@ def test_the_pause_ends_when_what_it_waited_out_has_changed(
     for _ in range(4):
         now += 1.0
         clean_up.step(at(now, **after), 1_000)
+    assert len(pacemaker.asked) == asked + 1
+
+
+def test_what_changed_while_the_start_waited_ends_the_pause_too(tmp_path: Path) -> None:
+    pacemaker = Pacemaker()
+    clean_up = CleanUp(str(tmp_path / "debts"), pacemaker.run, quiet, 0.0)
+    now = 100.0
+    for _ in range(7):
+        now += cleaned_up_after(now, clean_up, pacemaker) + 20.0
+    clean_up.note("eip", now, began_at=now - 18.0)
+    asked = len(pacemaker.asked)
+    for _ in range(4):
+        now += 1.0
+        clean_up.step(at(now, status=status(PEER, term=4)), 1_000)
     assert len(pacemaker.asked) == asked + 1
 
 

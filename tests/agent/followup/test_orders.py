@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
+import pytest
 from agent.conclude.test_view import ME, PEER, sight, status, with_view
 from agent.followup.followed import Pacemaker, at, quiet
 from eip_agent.followup.orders import Orders
@@ -187,3 +189,45 @@ def test_what_a_lost_target_had_pacemaker_do_is_taken_back_once() -> None:
     for now in (3.0, 4.0):
         orders.step(at(now, status=ordered, pacemaker=lost), 0)
     assert pacemaker.asked == ["--clear --resource eip"] * 2, "until it succeeds, and then no more"
+
+
+def test_an_agent_that_starts_anew_takes_back_what_is_over(tmp_path: Path) -> None:
+    path, pacemaker = str(tmp_path / "orders.json"), Pacemaker()
+    Orders(pacemaker.run, quiet, path).step(ordered(), 1_000)
+    assert len(pacemaker.asked) == 2
+    over = ordered(status=status(PEER))
+    Orders(pacemaker.run, quiet, path).step(over, 1_000)
+    assert pacemaker.asked[2:] == ["--clear --resource eip"]
+    Orders(pacemaker.run, quiet, path).step(over, 1_000)
+    assert len(pacemaker.asked) == 3, "only once"
+
+
+def test_what_a_lost_target_had_pacemaker_do_is_taken_back_after_a_start_anew(
+    tmp_path: Path,
+) -> None:
+    path, pacemaker = str(tmp_path / "orders.json"), Pacemaker()
+    standing = status(PEER, order_id="ops-1", order_target=PEER, order_until_ms=99)
+    Orders(pacemaker.run, quiet, path).step(at(1.0, status=standing), 0)
+    anew = Orders(pacemaker.run, quiet, path)
+    lost = with_view(members=("n1",), lost=frozenset({"n2"}))
+    for now in (2.0, 3.0):
+        anew.step(at(now, status=status(PEER), pacemaker=lost), 0)
+    assert pacemaker.asked == ["--clear --resource eip"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"moved": 1}', '{"elsewhere": {"o": ["eip"]}}'])
+def test_a_damaged_memory_of_orders_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "orders.json"
+    path.write_text(text)
+    pacemaker = Pacemaker()
+    Orders(pacemaker.run, quiet, str(path)).step(ordered(), 1_000)
+    assert len(pacemaker.asked) == 2
+
+
+def test_a_disk_that_takes_no_memory_of_orders_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    pacemaker = Pacemaker()
+    path = str(tmp_path / "missing" / "orders.json")
+    Orders(pacemaker.run, lambda event, **_: told.append(event), path).step(ordered(), 1_000)
+    assert "The orders under way could not be kept" in told
+    assert len(pacemaker.asked) == 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 from agent.conclude.test_view import ME, PEER, status, with_view
 from eip_agent.conclude.verdicts import is_seen_now
 from eip_agent.conclude.view import resource_state
-from eip_agent.observe.corosync import CommandLinks, NoReadingError
+from eip_agent.observe import corosync
+from eip_agent.observe.corosync import CommandLinks, NoReadingError, nobody_listens
 from eip_agent.observe.watchers import Watchers
 from eip_agent.remember.board import Board
 from eip_agent.remember.sight import NEVER, PacemakerView, Sight, Word
@@ -145,6 +148,30 @@ def test_a_tool_that_fails_is_not_a_corosync_that_is_gone(command: str, outcome:
         assert links.read([2]) == outcome
     with pytest.raises(NoReadingError):
         CommandLinks(["/not/there"]).read([2])
+
+
+def test_an_error_of_the_tool_is_no_word_while_somebody_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, missing = tmp_path / "cfg", tmp_path / "missing"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        assert nobody_listens([bytes(path), bytes(missing)])  # refused: it does not listen yet
+        listening.listen()
+        assert not nobody_listens([bytes(missing), bytes(path)])
+    monkeypatch.setattr(corosync, "nobody_listens", lambda: False)
+    links = CommandLinks(["sh", "-c", "echo 'API error CS_ERR_LIBRARY' >&2; exit 1", "-"], 0.3)
+    with pytest.raises(NoReadingError):
+        links.read([2])
+
+
+def test_offline_does_not_stand_once_corosync_is_back(node: Node) -> None:
+    node.look(RUNS_HERE)
+    node.links = None
+    assert node.look(DISCONNECTED, 1.0).pacemaker.state == "offline"
+    node.links = {2: True}
+    assert node.look(DISCONNECTED, 1.0).pacemaker.state == "unknown"
+    assert node.look(HUNG, 1.0).pacemaker.state == "unknown"
 
 
 def test_the_quorum_mode_is_asked_for_again_when_who_takes_part_changes(node: Node) -> None:

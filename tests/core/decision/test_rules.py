@@ -166,8 +166,8 @@ class TestR070Silent:
 
     def test_an_agent_that_does_not_name_the_resource_is_silent_since_it_started(self) -> None:
         now_s = NOW // 1_000
-        young = node(1, last_report(1, ago_ms=0, resources={}, incarnation=now_s - 3))
-        old = node(1, last_report(1, ago_ms=0, resources={}, incarnation=now_s - 4))
+        young = node(1, last_report(1, ago_ms=0, resources={}, incarnation=now_s - 4))
+        old = node(1, last_report(1, ago_ms=0, resources={}, incarnation=now_s - 5))
         assert kept(decided(snapshot(young, claiming(alarm_ms=9_000)))) == "R999"
         assert granted_to(decided(snapshot(old, claiming(alarm_ms=9_000))), "R070") == N2
 

@@ -8,7 +8,7 @@ below 1 KB, one write unit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 STATE_SORT_KEY = "state"
@@ -21,6 +21,9 @@ ADDRESSES = "a"
 PAUSED_UNTIL = "pu"
 TABLE_ID = "id"
 """Made once with the item: terms are compared only under one id, since a new table begins anew."""
+
+FORMER = "fo"
+"""The newest report of nodes that were forgotten, by their ids; not there before the first one."""
 
 # Of a report's record.
 INCARNATION = "i"
@@ -69,7 +72,8 @@ class ClusterStatus:
     `last_reports` maps an instance id to the `(incarnation, seq)` that the control plane has seen
     last; a reader that watches it advance knows that the other node still speaks. `paused_until_ms`
     is 0 where the cluster is not paused; `table_id` is "" where an older version made the item.
-    `late` are the instances whose last report was delivered too late to tell that they speak now.
+    `late` are the instances whose last report was delivered too late to tell that they speak now;
+    `former` has the last reports of those that were forgotten.
     """
 
     version: int
@@ -79,6 +83,7 @@ class ClusterStatus:
     paused_until_ms: int = 0
     table_id: str = ""
     late: frozenset[str] = frozenset()
+    former: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def cluster_partition_key(cluster_id: str) -> str:
@@ -150,6 +155,7 @@ def read_status(item: Mapping[str, Mapping[str, Any]]) -> ClusterStatus:
         paused_until_ms=plain.get(PAUSED_UNTIL, 0),
         table_id=plain.get(TABLE_ID, ""),
         late=frozenset(i for i, record in reports.items() if record.get(LATE, 0) > LATE_MS),
+        former={i: (raw[INCARNATION], raw[SEQ]) for i, raw in plain.get(FORMER, {}).items()},
     )
 
 

@@ -206,8 +206,8 @@ def clean_up_reason(s: Sight, resource: str, now_epoch_ms: int) -> str:
 
     Only with the control plane answering, and taking in what this node says: otherwise the next
     start would only be refused as well, as it would while the cluster is paused. Forgetting lets
-    Pacemaker start the resource here again, so it must be whole (then Pacemaker knows the holder),
-    or the holder must have gone silent.
+    Pacemaker start the resource here again, so it must know what runs on the holder, or the holder
+    must have gone silent.
     """
     address, found = s.address(resource), circumstances(s, resource, now_epoch_ms)
     answers = found.readable and found.heard and not s.publish_trouble
@@ -224,10 +224,10 @@ def _why_another_start_may_end_otherwise(s: Sight, resource: str, address: Addre
     """Where the membership is not whole, a node that stays dead must not be waited for."""
     if not lost_peers(s):
         return "the membership is whole"
-    if holder_runs_it(s, resource, address):
-        return f"{s.holder_name(address)} is in sight and runs it"
     if address.holder in (None, s.instance_id):
         return "no other node holds the address"
+    if not is_behind_a_cut(s, resource):
+        return f"{s.holder_name(address)} is in sight"
     if s.now - s.advanced_at.get(address.holder, NEVER) >= SILENT_SECONDS:
         return f"{s.holder_name(address)} has been silent for {SILENT_SECONDS:g} s"
     return ""

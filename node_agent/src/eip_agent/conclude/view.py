@@ -62,6 +62,9 @@ def resource_state(s: Sight, resource: str) -> str:
     if s.pacemaker.state in ("offline", "unknown"):
         never = word is None and role == "stopped"
         return "stopped" if never and s.pacemaker.state == "offline" else "unknown"
+    if word is None and role == "stopped" and s.pacemaker_trouble:
+        # Pacemaker may have started it since the view that stands; it is not given up by that.
+        return "unknown"
     if word is None or role == "failed":
         return role
     since = max(word.at, s.contradicted_since.get(resource, s.pacemaker_at))

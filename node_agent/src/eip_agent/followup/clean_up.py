@@ -56,6 +56,7 @@ class CleanUp:
         self._debts = {name: _Debt(now) for name in read_json(path)}
         self._tries: dict[str, int] = {}
         self._tried_at: dict[str, float] = {}
+        self._tried_in: dict[str, Circumstances | None] = {}
         self._unsaved, self._trouble = False, ""
         self.save_wake = threading.Event()
 
@@ -99,8 +100,9 @@ class CleanUp:
                 continue
             self._mind_changes(s, resource, debt, now_epoch_ms)
             reason = clean_up_reason(s, resource, now_epoch_ms)
-            stopped = resource_state(s, resource) == "stopped"
-            if not reason or not (stopped or failure_came_back(s, resource)):
+            # A failed copy that Pacemaker does not stop is blocked, since another one runs.
+            over = resource_state(s, resource) in ("stopped", "failed")
+            if not reason or not (over or failure_came_back(s, resource)):
                 debt.ready_since = None
                 continue
             if debt.ready_since is None:
@@ -108,17 +110,18 @@ class CleanUp:
             if s.now - debt.ready_since >= _STABLE_SECONDS and s.now >= debt.next_try_at:
                 self._clean_up(s, resource, debt, reason)
 
-    @staticmethod
-    def _mind_changes(s: Sight, resource: str, debt: _Debt, now_epoch_ms: int) -> None:
+    def _mind_changes(self, s: Sight, resource: str, debt: _Debt, now_epoch_ms: int) -> None:
         """Ends the pause once what it waited out has changed, be it the grant or who can hear."""
         met = circumstances(s, resource, now_epoch_ms)
-        if debt.met not in (None, met):
+        # What changed while the start waited has ended it, and is no reason to wait any longer.
+        before = debt.met or self._tried_in.get(resource)
+        if before not in (None, met):
             debt.next_try_at = min(debt.next_try_at, s.now)
         debt.met = met
 
     def _clean_up(self, s: Sight, resource: str, debt: _Debt, reason: str) -> None:
         tries = self._tries[resource] = self._tries.get(resource, 0) + 1
-        self._tried_at[resource] = s.now
+        self._tried_at[resource], self._tried_in[resource] = s.now, debt.met
         pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(tries, 10)
         debt.next_try_at = s.now + min(_LONGEST_PAUSE_SECONDS, pause)
         trouble = self._run(["--cleanup", "--resource", resource, "--node", s.node_name])

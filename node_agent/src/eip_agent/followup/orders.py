@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eip_contract.fields import NAME
 from eip_contract.report import OrderProgress
@@ -11,6 +13,7 @@ from eip_contract.report import OrderProgress
 from eip_agent.conclude.verdicts import is_seen_now
 from eip_agent.conclude.view import lost_peers, resource_state
 from eip_agent.followup.asking import Run, Say
+from eip_agent.remember.memory import read_json, replace_file
 from eip_agent.remember.sight import NEVER
 
 if TYPE_CHECKING:
@@ -46,17 +49,27 @@ class _Elsewhere:
 class Orders:
     """Has Pacemaker follow operators' orders whose target is this node, each resource by itself.
 
-    `progress` is what changed last: a report has room for one.
+    `progress` is what changed last: a report has room for one. What Pacemaker was asked is kept in
+    a file in a folder that a reboot empties: an agent that starts anew takes back what is over.
     """
 
-    def __init__(self, run: Run, say: Say) -> None:
-        self._run, self._say = run, say
+    def __init__(self, run: Run, say: Say, path: str = "") -> None:
+        self._run, self._say, self._path = run, say, path
         self._followed: dict[str, _Followed] = {}
         self.of_others: dict[str, _Elsewhere] = {}
         self.progress: OrderProgress | None = None
+        self._saved = read_json(path) if path else {}
+        self._load(self._saved)
 
     def step(self, s: Sight, now_epoch_ms: int) -> bool:
         """Does the next thing for each order to this node; tells whether the progress changed."""
+        before = self.progress
+        try:
+            return self._next(s, now_epoch_ms) != before
+        finally:
+            self._save()
+
+    def _next(self, s: Sight, now_epoch_ms: int) -> OrderProgress | None:
         before = self.progress
         addresses = () if s.status is None else tuple(s.status.addresses.values())
         ordered = {
@@ -77,7 +90,7 @@ class Orders:
                     # Withdrawn or expired before Pacemaker followed: leave no ban of other nodes.
                     self._clear(followed)
         self._free_from_the_lost(s, addresses)
-        return self.progress != before
+        return self.progress
 
     def _free_from_the_lost(self, s: Sight, addresses: tuple[AddressStatus, ...]) -> None:
         """Takes back for a lost target what it had Pacemaker do: a ban of the node before.
@@ -150,6 +163,30 @@ class Orders:
         """Takes back the constraints of a move, which would keep other nodes from taking over."""
         top, followed.moved_top = followed.moved_top, ""
         return self._run(["--clear", "--resource", top]) if top else ""
+
+    def _load(self, kept: dict[str, Any]) -> None:
+        try:
+            for resource, (order_id, top) in kept.get("moved", {}).items():
+                self._followed[resource] = _Followed(str(order_id), moved_top=str(top))
+            for order_id, (resource, target) in kept.get("elsewhere", {}).items():
+                now = time.monotonic()
+                self.of_others[order_id] = _Elsewhere(str(resource), str(target), now)
+        except (AttributeError, TypeError, ValueError):
+            self._say("The orders that were under way cannot be read", path=self._path)
+
+    def _save(self) -> None:
+        followed, others = self._followed.items(), self.of_others.items()
+        keep = {
+            "moved": {name: [f.id, f.moved_top] for name, f in followed if f.moved_top},
+            "elsewhere": {i: [o.resource, o.target] for i, o in others if not o.freed},
+        }
+        if not self._path or keep == self._saved:
+            return
+        self._saved = keep
+        try:
+            replace_file(self._path, json.dumps(keep))
+        except OSError as error:
+            self._say("The orders under way could not be kept", reason=error)
 
     def _tell(self, followed: _Followed, state: str, detail: str, resource: str) -> None:
         printable = "".join(c if " " <= c <= "~" else " " for c in detail)[:_DETAIL_CHARACTERS]

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import ctypes
 import re
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 
 from eip_agent.calls.commands import ended
 
 _CS_OK = 1
 _CS_NOBODY = (2, 12)
-"""CS_ERR_LIBRARY and CS_ERR_NOT_EXIST, to a new connection: nobody listens, Corosync is not there.
-Any other error, as CS_ERR_TRY_AGAIN of a Corosync that is busy, says nothing of the kind."""
+"""CS_ERR_LIBRARY and CS_ERR_NOT_EXIST, to a new connection: nobody may listen. Any other error, as
+CS_ERR_TRY_AGAIN of a Corosync that is busy, says nothing of the kind."""
+
+_SOCKETS = (b"\0cfg".ljust(108, b"\0"), b"/run/cfg")
+"""Where Corosync listens for the library, by libqb's default and with its socket files."""
 
 _CS_LOST = (2, 5, 9)
 """CS_ERR_LIBRARY, CS_ERR_TIMEOUT and CS_ERR_BAD_HANDLE: this connection is of no more use."""
@@ -31,6 +35,25 @@ _NODE_LINE = re.compile(r"^nodeid: *([0-9]+):? +(.*)$", re.MULTILINE)
 
 class NoReadingError(Exception):
     """Corosync could not be asked, which is no word about its links, nor that it is gone."""
+
+
+def nobody_listens(sockets: Iterable[bytes] = _SOCKETS) -> bool:
+    """Whether no Corosync takes a connection here, and the kernel says so.
+
+    The library and the tools give the same error for much else, as for a full /dev/shm, where
+    Corosync goes on as before; and so does all that asks Pacemaker.
+    """
+    for address in sockets:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            channel.settimeout(1.0)
+            try:
+                channel.connect(address)
+            except (ConnectionRefusedError, FileNotFoundError):
+                continue
+            except OSError:
+                return False
+            return False
+    return True
 
 
 class LibraryLinks:
@@ -67,7 +90,7 @@ class LibraryLinks:
             self._handle = None
         handle = ctypes.c_uint64()
         answer = self._cfg.corosync_cfg_initialize(ctypes.byref(handle), None)
-        if answer in _CS_NOBODY:
+        if answer in _CS_NOBODY and nobody_listens():
             return None
         if answer != _CS_OK:
             raise NoReadingError(f"Corosync takes no connection (error {answer})")
@@ -107,7 +130,7 @@ class CommandLinks:
         """
         done = ended(self._command, self._timeout_seconds, with_errors=True)
         if done.status is None or "Local node ID" not in done.output:
-            if done.status is not None and _NOBODY.search(done.output):
+            if done.status is not None and _NOBODY.search(done.output) and nobody_listens():
                 return None
             raise NoReadingError(" ".join(done.output.split())[:200] or "the tool prints nothing")
         shown = parse_cfgtool(done.output)

@@ -105,12 +105,15 @@ class Watchers:
     def _stands(self, before: Sight, now: float) -> bool:
         """Whether the view in force, for want of a reading, goes on to stand.
 
-        Not where Corosync is gone: Pacemaker cannot do without, so two sources agree.
+        Not where Corosync is gone: Pacemaker cannot do without, so two sources agree. Nor does it
+        stand that Pacemaker is offline, once Corosync, whose absence told so, is back.
         """
+        if before.corosync_gone or before.pacemaker.state == "offline":
+            return False
         if self._first_look_at is None:
             self._first_look_at = now
         since = max(before.pacemaker_at, self._first_look_at)
-        return not before.corosync_gone and now - since < self._stands_seconds
+        return now - since < self._stands_seconds
 
     @staticmethod
     def _facts(before: Sight, seen: PacemakerView, began: float) -> dict[str, Any]:
@@ -277,12 +280,18 @@ class Watchers:
             absent = {name: row for name, row in rows.items() if row}
             self._board.know(public_ips=ips, absent=absent)
         fresh = any(s.now - word.at < _FRESH_GRANT_SECONDS for word in s.words.values())
-        near = fresh or _starting(s) or ips is None or bool(absent)
+        near = fresh or _starting(s) or ips is None or bool(absent) or _is_missed(s, ips)
         return self._settings.alert_seconds if near else self._settings.calm_seconds
 
 
 def _starting(s: Sight) -> bool:
     return any(word.state == "starting" for word in s.words.values())
+
+
+def _is_missed(s: Sight, ips: tuple[str, ...]) -> bool:
+    """Whether an address that is granted to this instance does not show here, or not yet."""
+    addresses = s.status.addresses.values() if s.status else ()
+    return any(a.holder == s.instance_id and a.public_ip not in ips for a in addresses)
 
 
 def _absent_row(

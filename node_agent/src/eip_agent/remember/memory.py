@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 from eip_agent.remember.sight import Word
 
-_AHEAD_SECONDS = 300
+AHEAD_SECONDS = 300
 """A counter that is so far ahead of the clock is damaged: nobody would take in what it numbers."""
 
 
@@ -38,7 +38,7 @@ def next_incarnation(state_dir: str, epoch_seconds: int, warn: Callable[[str], N
         last = epoch_seconds
     except (OSError, ValueError):
         last = 0
-    if not 0 < last <= epoch_seconds + _AHEAD_SECONDS:
+    if not 0 < last <= epoch_seconds + AHEAD_SECONDS:
         last = epoch_seconds
         warn(f"{path} is damaged or cannot be read: the incarnation goes on from the clock, {last}")
     count = max(last + 1, epoch_seconds)

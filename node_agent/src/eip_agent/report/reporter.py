@@ -62,9 +62,11 @@ class Reporter:
         """Goes on above what the table has of this node, where that is ahead; tells whether it was.
 
         A clock that was wrong, a lost state folder or somebody else's report did that. The control
-        plane takes in only what is newer than it has, so that this node would not be heard.
+        plane takes in only what is newer than it has, so that this node would not be heard; nor
+        would one that it has forgotten meanwhile.
         """
-        known = (0, 0) if s.status is None else s.status.last_reports.get(s.instance_id, (0, 0))
+        reports = {**s.status.former, **s.status.last_reports} if s.status else {}
+        known = reports.get(s.instance_id, (0, 0))
         if known < (self._incarnation, self._next_seq) or known[0] >= MAX_COUNTER:
             return False
         self.passed_over = f"{known[0]}.{known[1]}"

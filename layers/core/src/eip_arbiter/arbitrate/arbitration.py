@@ -82,7 +82,11 @@ class Arbiter:
                 f"{outcome.incarnation}.{outcome.seq}, which is known",
             )
         if isinstance(outcome, Unregistered):
-            raise RuntimeError(f"{report.instance_id} was registered, and yet is not known")
+            # Another invocation has looked at EC2's tags since.
+            text = (
+                f"{report.instance_id} was taken out of {report.cluster_id} right after it joined"
+            )
+            raise ReportRejected("not_tagged", text)
         self.on_snapshot(outcome.snapshot)
         node = outcome.snapshot.nodes[report.instance_id]
         if node.registered_for != report.incarnation:

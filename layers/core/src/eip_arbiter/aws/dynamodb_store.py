@@ -14,8 +14,9 @@ from eip_contract import state_item as key
 from eip_contract.report import NodeReport
 
 from eip_arbiter.aws import state_item as shape
+from eip_arbiter.aws.change import Change, removed
 from eip_arbiter.aws.state_table import Item, Refused, StateTable, Written
-from eip_arbiter.decision.outcome import ReportSeen
+from eip_arbiter.decision.outcome import ReportSeen, reports_of
 from eip_arbiter.decision.snapshot import (
     Address,
     Ec2Evidence,
@@ -23,6 +24,7 @@ from eip_arbiter.decision.snapshot import (
     LastReport,
     Node,
     Snapshot,
+    former_with,
     overtaken_by,
     unheld,
 )
@@ -39,9 +41,10 @@ MEMBER_SORT_KEY = "member"
 
 # One clause a line; each names what it protects from.
 _KNOWN_NODE = f"attribute_exists({key.MEMBERS}.#i)"
-_NEWER_REPORT = (
-    f"(attribute_not_exists({key.REPORTS}.#i) OR {key.REPORTS}.#i.#inc < :inc"
-    f" OR ({key.REPORTS}.#i.#inc = :inc AND {key.REPORTS}.#i.#seq < :seq))"
+_NEWER_REPORT, _NEWER_THAN_BEFORE = (
+    f"(attribute_not_exists({known}.#i) OR {known}.#i.#inc < :inc"
+    f" OR ({known}.#i.#inc = :inc AND {known}.#i.#seq < :seq))"
+    for known in (key.REPORTS, key.FORMER)
 )
 
 
@@ -61,7 +64,7 @@ class DynamoDbStore(StateTable):
         item = self._update(
             report.cluster_id,
             f"SET {key.REPORTS}.#i = :r{alarm}",
-            f"{_KNOWN_NODE} AND {_NEWER_REPORT}",
+            f"{_KNOWN_NODE} AND {_NEWER_REPORT} AND {_NEWER_THAN_BEFORE}",
             {"#i": report.instance_id, "#inc": key.INCARNATION, "#seq": key.SEQ},
             values,
             # With the time of receipt: another delivery of the same report is another write.
@@ -70,6 +73,7 @@ class DynamoDbStore(StateTable):
         if isinstance(item, Written):
             return Recorded(shape.to_snapshot(report.cluster_id, item.item))
         known = item.item.get(key.REPORTS, {}).get(report.instance_id)
+        known = known or item.item.get(key.FORMER, {}).get(report.instance_id)
         if report.instance_id not in item.item.get(key.MEMBERS, {}) or known is None:
             return Unregistered()
         return StaleReport(known[key.INCARNATION], known[key.SEQ])
@@ -133,7 +137,7 @@ class DynamoDbStore(StateTable):
         self, snapshot: Snapshot, addresses: Mapping[str, Address]
     ) -> Committed | LostRace:
         """One UpdateItem, conditional on the version."""
-        change = _Change(snapshot, None)
+        change = Change(snapshot, None)
         entries = {resource: shape.from_address(a) for resource, a in addresses.items()}
         change.values[":all"] = entries
         return self._changed(
@@ -145,12 +149,15 @@ class DynamoDbStore(StateTable):
     def forget(
         self, snapshot: Snapshot, instance_ids: Collection[str], line: HistoryEntry | None = None
     ) -> Committed | LostRace:
-        """One UpdateItem, conditional on the version."""
-        change = _Change(snapshot, line)
+        """One UpdateItem, conditional on the version and on what each of them said last."""
+        change = Change(snapshot, line)
         names = {f"#i{index}": instance for index, instance in enumerate(instance_ids)}
         parts = (key.MEMBERS, key.REPORTS, shape.ALARMS, shape.EVIDENCE)
         gone = ", ".join(f"{part}.{name}" for name in names for part in parts)
-        sets = change.sets
+        former = shape.from_former(former_with(snapshot, instance_ids))
+        change.values[":former"] = former
+        change.rest_on(reports_of(snapshot, instance_ids))
+        sets = f"{change.sets}, {key.FORMER} = :former"
         for index, address in enumerate(unheld(snapshot, instance_ids)):
             names[f"#a{index}"] = address.resource
             change.values[f":a{index}"] = shape.from_address(address)
@@ -171,17 +178,12 @@ class DynamoDbStore(StateTable):
         told: Collection[int] = (),
     ) -> Committed | LostRace:
         """One UpdateItem, conditional on the version and on every report that counted."""
-        change, record = _Change(snapshot, line), shape.from_address(address)
+        change, record = Change(snapshot, line), shape.from_address(address)
         change.names["#r"], change.values[":a"] = address.resource, record
-        for index, seen in enumerate(rested_on):
-            change.names |= {f"#i{index}": seen.instance_id, "#inc": key.INCARNATION}
-            change.names["#seq"] = key.SEQ
-            change.values |= {f":inc{index}": seen.incarnation, f":seq{index}": seen.seq}
-            change.clauses.append(f"{key.REPORTS}.#i{index}.#inc = :inc{index}")
-            change.clauses.append(f"{key.REPORTS}.#i{index}.#seq = :seq{index}")
+        change.rest_on(rested_on)
         return self._changed(
             change,
-            f"SET {key.ADDRESSES}.#r = :a, {change.sets}{_removed(told, change.names)}",
+            f"SET {key.ADDRESSES}.#r = :a, {change.sets}{removed(told, change.names)}",
             lambda item: item[key.ADDRESSES].get(address.resource) == record,
         )
 
@@ -192,7 +194,7 @@ class DynamoDbStore(StateTable):
         path = f"{key.ADDRESSES}.#r"
         # "as" is a reserved word of expressions, so the fields go by names.
         names = {"#v": key.VERSION, "#r": address.resource, "#t": key.TERM, "#p": key.PHASE}
-        names |= {"#as": "as", "#e": "e"}
+        names |= {"#as": "as", "#e": "e", "#dn": shape.DENIALS}
         values = {
             ":one": 1,
             ":term": address.term,
@@ -202,6 +204,7 @@ class DynamoDbStore(StateTable):
             ":granted": snapshot.addresses[address.resource].changed_at_ms,
             ":as": address.association_id or "",
             ":e": address.interface_id or "",
+            ":dn": address.denials,
         }
         written = {
             key.TERM: address.term,
@@ -209,11 +212,12 @@ class DynamoDbStore(StateTable):
             "ch": address.changed_at_ms,
             "as": address.association_id or "",
             "e": address.interface_id or "",
+            shape.DENIALS: address.denials,
         }
         outcome = self._update(
             snapshot.cluster_id,
             f"SET {path}.#p = :settled, {path}.ch = :now, {path}.#as = :as, {path}.#e = :e,"
-            f" #v = #v + :one{_removed(told, names)}",
+            f" {path}.#dn = :dn, #v = #v + :one{removed(told, names)}",
             f"{path}.#t = :term AND {path}.#p = :moving AND {path}.ch = :granted",
             names,
             values,
@@ -229,7 +233,7 @@ class DynamoDbStore(StateTable):
         self, snapshot: Snapshot, until_ms: int, line: HistoryEntry | None = None
     ) -> Committed | LostRace:
         """One UpdateItem, conditional on the version."""
-        change = _Change(snapshot, line)
+        change = Change(snapshot, line)
         change.values[":until"] = until_ms
         return self._changed(
             change,
@@ -253,11 +257,11 @@ class DynamoDbStore(StateTable):
     def drop_waiting(self, cluster_id: str, told: Collection[int]) -> None:
         """One UpdateItem; it changes no version, as it changes nothing that is decided on."""
         names = {"#x": shape.WAITING}
-        update = _removed(told, names).lstrip()
+        update = removed(told, names).lstrip()
         self._update(cluster_id, update, "attribute_type(#x, :map)", names, {":map": "M"})
 
     def _changed(
-        self, change: _Change, update: str, holds: Callable[[Item], bool]
+        self, change: Change, update: str, holds: Callable[[Item], bool]
     ) -> Committed | LostRace:
         """A write on condition of the version; `holds`: whether an item has its content."""
         cluster_id, next_version = change.snapshot.cluster_id, change.snapshot.version + 1
@@ -273,44 +277,3 @@ class DynamoDbStore(StateTable):
             return Committed(shape.to_snapshot(cluster_id, outcome.item))
         newest = outcome.item.get(key.VERSION, 0)
         return LostRace(unsure=outcome.retried and newest > next_version)
-
-
-class _Change:
-    """What every change on a version writes beside its own content: the next one, and its line."""
-
-    def __init__(self, snapshot: Snapshot, line: HistoryEntry | None) -> None:
-        self.snapshot = snapshot
-        self._version = snapshot.version + 1
-        self.clauses = ["#v = :v"]
-        self.names = {"#v": key.VERSION}
-        self.values: dict[str, Any] = {":v": snapshot.version, ":next": self._version}
-        self.sets = "#v = :next"
-        self._line = shape.from_line(line) if line else None
-        if line is None:
-            return
-        if line.version != self._version:
-            raise ValueError(f"a line of version {line.version} in the change to {self._version}")
-        if snapshot.waiting:
-            self.names["#x"] = str(line.version)
-            self.values[":x"] = self._line
-            self.sets += f", {shape.WAITING}.#x = :x"
-        else:
-            # Whatever is there was told: who adds a line adds a version.
-            self.values[":x"] = {str(line.version): self._line}
-            self.sets += f", {shape.WAITING} = :x"
-
-    def is_in(self, item: Item) -> bool:
-        """Whether this change made the item: by its line, which no other change has."""
-        version, lines = int(item[key.VERSION]), item.get(shape.WAITING, {})
-        if self._line is None:
-            return version == self._version
-        return bool(lines.get(str(self._version)) == self._line)
-
-
-def _removed(told: Collection[int], names: dict[str, str]) -> str:
-    """The clause that drops waiting lines; adds their names."""
-    if not told:
-        return ""
-    numbered = {f"#w{index}": str(version) for index, version in enumerate(told)}
-    names |= numbered
-    return " REMOVE " + ", ".join(f"{shape.WAITING}.{name}" for name in numbered)

@@ -15,6 +15,7 @@ from eip_contract.report import OrderProgress, ResourceState
 from eip_arbiter.decision.snapshot import (
     Address,
     Ec2Evidence,
+    FormerReport,
     HistoryEntry,
     LastReport,
     Node,
@@ -28,6 +29,7 @@ from eip_arbiter.decision.snapshot import (
 
 ALARMS = "al"
 EVIDENCE = "e"
+DENIALS = "dn"
 WAITING = "x"
 """Lines by their version, as text; not there before the first one."""
 
@@ -63,7 +65,21 @@ def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
                 item.get(WAITING, {}).items(), key=lambda entry: int(entry[0])
             )
         ),
+        _to_former(item.get(key.FORMER, {})),
     )
+
+
+def from_former(former: Mapping[str, FormerReport]) -> dict[str, Any]:
+    """What forgotten nodes had said last."""
+    return {
+        instance: {key.INCARNATION: f.incarnation, key.SEQ: f.seq, "t": f.received_at_ms}
+        for instance, f in former.items()
+    }
+
+
+def _to_former(raw: Mapping[str, Any]) -> dict[str, FormerReport]:
+    former = [(i, FormerReport(r[key.INCARNATION], r[key.SEQ], r["t"])) for i, r in raw.items()]
+    return dict(sorted(former, key=lambda entry: (entry[1].received_at_ms, entry[0])))
 
 
 def from_node(node: Node) -> dict[str, Any]:
@@ -183,6 +199,7 @@ def from_address(address: Address) -> dict[str, Any]:
         key.ORDER: address.order and from_order(address.order),
         key.REFUSAL: address.refusal and _from_refusal(address.refusal),
         "mv": list(address.recent_moves_ms),
+        DENIALS: address.denials,
         "eo": list(address.ended_orders),
     }
     raw.update({name: value for name, value in optional.items() if value})
@@ -207,6 +224,7 @@ def _to_address(resource: str, raw: Mapping[str, Any]) -> Address:
         ended_orders=_to_marks(raw.get("eo", [])),
         refusal=_to_refusal(raw.get(key.REFUSAL)),
         recent_moves_ms=tuple(raw.get("mv", ())),
+        denials=raw.get(DENIALS, 0),
     )
 
 

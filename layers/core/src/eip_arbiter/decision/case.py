@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from eip_arbiter.decision import claims
-from eip_arbiter.decision.outcome import ReportSeen
-from eip_arbiter.decision.policy import DRIFT_RULE, PROMISE_SLACK_MS, Policy
+from eip_arbiter.decision.outcome import ReportSeen, reports_of
+from eip_arbiter.decision.policy import PROMISE_SLACK_MS, Policy
 from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
 
 REAL_QUORUM = ("majority", "device")
@@ -241,12 +241,10 @@ class Case:
     def drift_pause_ms(self) -> int:
         """How long a grant is settled before drift is put right.
 
-        Where the grant in force put drift right already, twice as long for each move lately: a
-        holder that denies its address, or somebody who takes it off again and again, costs less
-        and less.
+        Twice as long for each time in a row that EC2 had it there: a holder that denies its
+        address costs less and less. One that was elsewhere indeed is put right at once again.
         """
-        again = self.moves_in_window if self.address.rule == DRIFT_RULE else 0
-        return self.policy.drift_ms << min(again, MOST_DOUBLINGS)
+        return self.policy.drift_ms << min(self.address.denials, MOST_DOUBLINGS)
 
     @property
     def is_moving_in_time(self) -> bool:
@@ -280,11 +278,7 @@ class Case:
     def rested_on(self) -> tuple[ReportSeen, ...]:
         """The reports that must still be the newest when the decision is committed."""
         nodes = [*([self.holder] if self.holder else []), *self.claimants]
-        return tuple(
-            ReportSeen(node.instance_id, node.report.incarnation, node.report.seq)
-            for node in nodes
-            if node.report
-        )
+        return reports_of(self.snapshot, [node.instance_id for node in nodes])
 
     def name(self, instance_id: str | None) -> str:
         """The Pacemaker name of an instance, for sentences."""

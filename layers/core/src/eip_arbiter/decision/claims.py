@@ -65,16 +65,17 @@ def spoke_at_ms(node: Node, resource: str) -> int:
 
     That is a claim, or a word that lets the address go. A node measures itself for how long its
     view has been unreadable. An agent that does not name the resource never did: which resources
-    it watches is read when it starts, and its incarnation is that time in seconds.
+    it watches is read when it starts, and its incarnation is that time in whole seconds.
     """
     report = node.report
     if report is None:
         return 0
     if is_claim(node, resource) or gave_up(node, resource):
-        return report.received_at_ms
+        # One that EventBridge kept back is no answer to what was asked meanwhile.
+        return report.received_at_ms if report.late_ms <= LATE_MS else report.said_at_ms
     state = report.resources.get(resource)
     if state is None:
-        return min(report.received_at_ms, 1_000 * report.incarnation)
+        return min(report.received_at_ms, 1_000 * (report.incarnation + 1))
     if state.state == "unknown":
         return report.received_at_ms - state.for_ms
     if state.state == "starting" and report.pacemaker_state == "unknown":

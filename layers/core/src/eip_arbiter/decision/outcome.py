@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from eip_arbiter.decision.snapshot import Order, Refusal
+from eip_arbiter.decision.snapshot import Order, Refusal, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,16 @@ class ReportSeen:
     instance_id: str
     incarnation: int
     seq: int
+
+
+def reports_of(snapshot: Snapshot, instance_ids: Collection[str]) -> tuple[ReportSeen, ...]:
+    """The newest reports of these nodes, of those that have one."""
+    nodes = [snapshot.nodes[i] for i in instance_ids if i in snapshot.nodes]
+    return tuple(
+        ReportSeen(node.instance_id, node.report.incarnation, node.report.seq)
+        for node in nodes
+        if node.report
+    )
 
 
 @dataclass(frozen=True, slots=True)

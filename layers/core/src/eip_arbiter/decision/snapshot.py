@@ -189,7 +189,8 @@ class Address:
     time of the last grant, settlement or release; `rule` the rule of the grant in force;
     `ended_orders` are the marks of the last orders that ended or were replaced, the newest last, so
     that asking again does not do it again; one of the id alone was kept before there were marks;
-    `recent_moves_ms` are the times of automatic moves to another node, the newest last.
+    `recent_moves_ms` are the times of automatic moves to another node, the newest last. `denials`:
+    so often in a row the holder has said that it is not there, and EC2 had it there.
     """
 
     resource: str
@@ -208,6 +209,7 @@ class Address:
     ended_orders: tuple[str, ...] = ()
     refusal: Refusal | None = None
     recent_moves_ms: tuple[int, ...] = ()
+    denials: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,19 @@ class HistoryEntry:
     evidence: str
 
 
+MOST_FORMER = 4
+"""An item stays small; nobody keeps back the reports of so many lost nodes at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormerReport:
+    """Which report of a node was its newest when it was forgotten: an older one is no news."""
+
+    incarnation: int
+    seq: int
+    received_at_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A cluster at one instant; `version` changes with every committed decision.
@@ -235,6 +250,7 @@ class Snapshot:
     `paused_until_ms`: until then nothing is granted but by order; 0 when it is not paused.
     `table_id`: made once with the state; a new table has another one, and its terms begin anew.
     `waiting`: lines that were committed and may not be in the history yet, the oldest first.
+    `former`: what nodes that were forgotten had said last, the oldest first.
     """
 
     cluster_id: str
@@ -244,6 +260,7 @@ class Snapshot:
     paused_until_ms: int = 0
     table_id: str = field(default="", compare=False)
     waiting: tuple[HistoryEntry, ...] = ()
+    former: Mapping[str, FormerReport] = field(default_factory=dict)
 
     def nodes_named(self, name: str) -> tuple[Node, ...]:
         """The registered nodes that this name can mean: one instance id, or whoever says the name.
@@ -253,6 +270,20 @@ class Snapshot:
         if name in self.nodes:
             return (self.nodes[name],)
         return tuple(n for n in self.nodes.values() if n.report and n.report.node_name == name)
+
+
+def former_with(snapshot: Snapshot, instance_ids: Collection[str]) -> dict[str, FormerReport]:
+    """What is kept of forgotten nodes once these are forgotten too, the oldest first."""
+    leaving = {i: snapshot.nodes[i].report for i in instance_ids if i in snapshot.nodes}
+    back = {node.instance_id for node in snapshot.nodes.values() if node.report}
+    kept = {i: former for i, former in snapshot.former.items() if i not in back}
+    kept |= {
+        instance: FormerReport(report.incarnation, report.seq, report.received_at_ms)
+        for instance, report in leaving.items()
+        if report is not None
+    }
+    newest = sorted(kept.items(), key=lambda entry: (entry[1].received_at_ms, entry[0]))
+    return dict(newest[-MOST_FORMER:])
 
 
 def unheld(snapshot: Snapshot, instance_ids: Collection[str]) -> tuple[Address, ...]:

@@ -78,10 +78,12 @@ def settle(
     address: Address, association_id: str | None, interface_id: str | None, now_ms: int
 ) -> Address:
     """The address after EC2 was seen to agree with the grant in force."""
+    denied = address.rule == DRIFT_RULE and association_id == address.association_id
     return replace(
         address,
         phase=Phase.SETTLED,
         association_id=association_id,
         interface_id=interface_id,
         changed_at_ms=now_ms,
+        denials=address.denials + 1 if denied else 0,
     )
