@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from eip_arbiter.decision.claims import LATE_MS
+from eip_arbiter.decision.policy import LATE_MS
 from eip_arbiter.decision.snapshot import Address, Snapshot
 from eip_arbiter.ports import Recorded
 from eip_contract.report import NodeReport
