@@ -84,6 +84,7 @@ class Watch:
 
     orders_taken: dict[str, float] = field(default_factory=dict)
     order_about: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _said: dict[tuple[str, int, int], NodeReport] = field(default_factory=dict)
     order_targets: dict[str, str] = field(default_factory=dict)
     """By its name, which another node may say: whom the arbiter took for the target."""
 
@@ -275,7 +276,9 @@ class Watch:
     def reported(self, node: Node, report: NodeReport) -> None:
         """A node's report leaves; noted is what really runs there by then."""
         key = (report.instance_id, report.incarnation, report.seq)
-        if key not in self.sent:
+        if self._said.get(key) != report:
+            # Whoever has the node's keys may have used its numbers before.
+            self._said[key] = report
             self.sent[key] = self.now
             for resource, state in report.resources.items():
                 if state.state == "stopped":
