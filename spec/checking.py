@@ -1,0 +1,102 @@
+"""The runs that check the model: each is exhaustive within its bounds.
+
+All features at once would need hundreds of millions of states, so that each run turns on those that
+meet each other.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spec.spinning import MODEL, Verdict, verify
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: how many of each there are; `live` judges what comes of it once faults stop."""
+
+    name: str
+    invocations: int = 1
+    orders: int = 0
+    pauses: int = 0
+    late: int = 0
+    going: int = 0
+    terms: int = 2
+    quorum: int = 0
+    nodes: int = 2
+    live: bool = False
+
+    @property
+    def defines(self) -> tuple[str, ...]:
+        """The macros of the model."""
+        bounds = {
+            "INVOCATIONS": self.invocations,
+            "ORDERS": self.orders,
+            "PAUSES": self.pauses,
+            "LATE": self.late,
+            "GOING": self.going,
+            "TERMS": self.terms,
+            "QUORUM": self.quorum,
+            "NODES": self.nodes,
+            "LIVE": self.live,
+        }
+        return tuple(f"{name}={int(value)}" for name, value in bounds.items())
+
+    def verdict(self, *further: str) -> Verdict:
+        """Has Spin judge it, with further macros, as of a planted bug."""
+        with tempfile.TemporaryDirectory(prefix="eip-spec-") as folder:
+            return verify(
+                MODEL,
+                Path(folder),
+                defines=(*self.defines, *further),
+                live=self.live,
+                small=bool(further),
+            )
+
+
+SHORT = (
+    Run("two invocations at once", invocations=2),
+    Run("an operator's order", orders=1),
+    Run("a pause", pauses=1),
+    Run("late reports, late calls of EC2", late=1),
+    Run("an instance goes away", going=1, terms=3),
+    Run("one side alone is quorate", terms=3, quorum=1),
+    Run("three nodes", nodes=3),
+    Run("it ends well: two invocations", invocations=2, terms=1, live=True),
+    Run("it ends well: an order", orders=1, terms=1, live=True),
+    Run("it ends well: late things, an instance", late=1, going=1, terms=1, live=True),
+)
+"""Some seconds each or less: what the tests run."""
+
+LONG = (
+    Run("two invocations at once", invocations=2, terms=3),
+    Run("an operator's order", orders=1, terms=3),
+    Run("an order and a pause", orders=1, pauses=1),
+    Run("late reports, late calls of EC2", late=1, terms=3),
+    Run("... and an instance goes away", late=1, going=1),
+    *SHORT[4:9],
+    Run("it ends well: a pause", pauses=1, terms=1, live=True),
+    Run(
+        "it ends well: an order, late things, an instance",
+        orders=1,
+        late=1,
+        going=1,
+        terms=1,
+        live=True,
+    ),
+)
+"""What `make spec` runs: about two minutes."""
+
+
+def check(runs: tuple[Run, ...] = LONG) -> Iterator[tuple[str, bool]]:
+    """A line about each run, and whether it holds, as they come."""
+    for run in runs:
+        verdict = run.verdict()
+        what = verdict.violated or "holds"
+        yield (
+            f"{run.name}: {what}; {verdict.states:,} states, {verdict.seconds:.1f} s",
+            not verdict.violated,
+        )
