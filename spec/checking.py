@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spec.spinning import MODEL, Verdict, verify
+from spec.spinning import MODEL, Verdict, make, search
+
+DEPTH = 3_000_000
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,9 @@ class Run:
     def verdict(self, *further: str) -> Verdict:
         """Has Spin judge it, with further macros, as of a planted bug."""
         with tempfile.TemporaryDirectory(prefix="eip-spec-") as folder:
-            return verify(
-                MODEL,
-                Path(folder),
-                defines=(*self.defines, *further),
-                live=self.live,
-                small=bool(further),
-            )
+            defines = (*self.defines, *further)
+            verifier = make(MODEL, Path(folder), defines=defines, live=self.live, small=bool(further))
+            return search(verifier, f"-m{DEPTH}", *(("-a",) if self.live else ()))
 
 
 SHORT = (
