@@ -8,11 +8,12 @@
 #ifndef NODES
 #define NODES   2
 #endif
-#ifdef TRACE                             /* validate.py writes these for a history */
-#elif NODES == 2
+#ifndef EACH
+#if NODES == 2
 #define EACH(X) X(1) X(2)
 #else
 #define EACH(X) X(1) X(2) X(3)
+#endif
 #endif
 #ifndef TERMS
 #define ORDERS  1
@@ -25,10 +26,9 @@
 #define TERMS   2         /* the last term that faults may lead to */
 #endif
 #define NOBODY  0
-#ifndef TRACE
-#define line(rule, term, who, whom, number) skip        /* a line of the history */
-#define GATE(when)
-#define unsettled  moving
+#ifndef must             /* history.pml: a step that breaks it is none; here: no such step is taken */
+#define must(e) assert(e)
+#define limit   (calm -> TERMS + 5 : TERMS)
 #endif
 
 /* What a node's newest word amounts to. `claim`: Pacemaker runs or starts the resource there.
@@ -69,7 +69,6 @@ mtype truth[NODES + 1];                  /* what each node says then; `silence`:
 /* ---- Only for the assertions ---- */
 bool  stale[NODES + 1];                  /* what is known of it is older than what was known */
 bool  runs, did[3];                      /* number 0 runs; its conditional write landed */
-bool  told = true;                       /* the history has its line: written before it settles */
 bool  placed = true;                     /* EC2 had the address at the holder in this term */
 
 #define claims(n)  (word[n] == claim || word[n] == misses)
@@ -100,9 +99,6 @@ bool  placed = true;                     /* EC2 had the address at the holder in
 #endif
 #define free       (!paused && !pinned)
 #define may_grant  (free && term < limit)
-#ifndef TRACE
-#define limit      (calm -> TERMS + 5 : TERMS)
-#endif
 
 /* ---- The rules: which step an invocation that reads this state may take ---- */
 #define step(r, n) rule = r; who = n; ends = over && r != R020
@@ -139,7 +135,7 @@ inline decide() {
 #endif
     fi;
     /* When an order ends, nobody is left waiting for an address that its target does not use. */
-    assert(rule != R020 || who || target != holder || claims(holder) || !waiting)
+    must(rule != R020 || who || target != holder || claims(holder) || !waiting)
 }
 
 #define is_grant (rule == R050 || rule == R060 || rule == R061 || rule == R070 || rule == R071 \
@@ -149,16 +145,16 @@ inline decide() {
 inline check() {
     if
     :: is_grant ->
-        assert(mine == term + 1);                               /* terms grow, one grant a term */
-        assert((rule == R020 -> order == failover && target == who
-                                : word[who] != release && word[who] != unknown && !stale[who]));
+        must(mine == term + 1);                               /* terms grow, one grant a term */
+        must((rule == R020 -> order == failover && target == who
+                              : word[who] != release && word[who] != unknown && !stale[who]));
         /* An answering holder keeps it, and so does one of which nothing is known yet. */
-        assert(rule == R020 || !holder || holder == who || going[holder] || only == who
-               || word[holder] == release || word[holder] == silence);
-        assert(rule == R020 || !paused);
-        assert(!in_time || (!holder && who != recorded_on));    /* two calls at once */
-        assert(rule == R020 || ends || order != failover || target != holder)
-    :: rule == R090 -> assert(!paused && word[holder] == release && !moving)
+        must(rule == R020 || !holder || holder == who || going[holder] || only == who
+             || word[holder] == release || word[holder] == silence);
+        must(rule == R020 || !paused);
+        must(!in_time || (!holder && who != recorded_on));    /* two calls at once */
+        must(rule == R020 || ends || order != failover || target != holder)
+    :: rule == R090 -> must(!paused && word[holder] == release && !moving)
     :: else
     fi
 }
@@ -172,22 +168,31 @@ inline lands(n, t) {
 inline apply() {
     if
     :: is_grant || rule == R090 ->
-        told = true;
-        line(rule, mine, (rule == R090 -> holder : who), holder,
-             (ends || rule == R020 -> number : 0));
         holder = who; term = mine; moving = true; overdue = false; refused = NOBODY;
         forget_claims();
         placed = (rule == R090 -> ec2_by != recorded : ec2 == who);
         if :: ends -> order_ends() :: else fi
     :: rule == R031 -> overdue = false
-    :: rule == R072 -> line(R072, term, holder, who, 0); refused = who
-    :: rule == R999 -> line(R999, term, holder, NOBODY, 0); refused = NOBODY
-    :: rule == R020 && !who -> line(R020, term, NOBODY, holder, number); order_ends()
+    :: rule == R072 -> refused = who
+    :: rule == R999 -> refused = NOBODY
+    :: rule == R020 && !who -> order_ends()
     fi
 }
 #define not_after(n) after[n] = false;
 inline forget_claims() { if :: rule != R090 -> EACH(not_after) later = false :: else fi }
 inline order_ends() { order = 0; target = NOBODY; number = 0; vain = false }
+
+/* What an operator's verb makes of it. */
+inline accept(verb, n, its_number) {
+    if
+    :: verb == failover || verb == switchover ->
+        order = verb; target = n; number = its_number; vain = false
+    :: verb == pause -> paused = true
+    :: verb == resume -> paused = false
+    fi
+}
+
+#ifndef HISTORY                          /* history.pml has the steps above, and lines to follow */
 
 inline wrote(i) { current[0] = false; current[1] = false; current[2] = false }
 
@@ -217,11 +222,11 @@ inline landed(i) {
 #ifdef BUG_SETTLE                        /* a settlement without the term */
 #define may_settle    (moving)
 #else
-#define may_settle    (moving && mine_still && told)
+#define may_settle    (moving && mine_still)
 #endif
 
 /* ---- One invocation after the other; two at once ---- */
-proctype arbiter(byte me) GATE(!dead && !did[2]) {
+proctype arbiter(byte me) {
     mtype rule; byte who; short mine, by; bool ends;
 idle:
     atomic {                             /* read and decide */
@@ -269,12 +274,12 @@ out:
 }
 
 /* ---- The operator: orders, a pause and its end, each a conditional write ---- */
-#define orders_to(n) :: !calm && orders < ORDERS && (holder != n || unsettled) -> \
+#define orders_to(n) :: !calm && orders < ORDERS && (holder != n || moving) -> \
                         verb = failover; to = n \
                      :: !calm && orders < ORDERS && holder && holder != n -> \
                         verb = switchover; to = n
 
-proctype operator() GATE(!dead && !runs) {
+proctype operator() {
     mtype verb; byte to;
 asks:
     atomic {
@@ -289,12 +294,11 @@ asks:
     :: atomic { !current[2] -> refused_to(2) }
     :: atomic { current[2] -> did[2] = true;
         if
-        :: verb == failover || verb == switchover ->
-            line(verb, term, to, holder, orders + 1);
-            orders++; order = verb; target = to; number = orders; vain = false
-        :: verb == pause -> line(pause, term, NOBODY, NOBODY, 0); pauses++; paused = true
-        :: verb == resume -> line(resume, term, NOBODY, NOBODY, 0); paused = false
+        :: verb == failover || verb == switchover -> orders++
+        :: verb == pause -> pauses++
+        :: verb == resume
         fi;
+        accept(verb, to, orders);
         landed(2) }
     fi;
 out:
@@ -335,7 +339,6 @@ inline take_in(n, w, t) {                /* a report is written to the item */
                         :: n != home -> truth[n] = silence :: n == home fi;
 inline others() { EACH(other) }
 
-#ifndef TRACE                            /* else a history's process is all of this */
 proctype world() {
     do
     :: atomic { if
@@ -357,7 +360,6 @@ proctype world() {
         fi }
     od
 }
-#endif
 
 init { atomic {
     run arbiter(0);
@@ -367,3 +369,4 @@ init { atomic {
     run operator(); run world() } }
 
 ltl served { (<> calm) -> (<> [] (holder == home && ec2 == home && !moving)) }
+#endif
