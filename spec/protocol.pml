@@ -97,31 +97,31 @@ bool  placed = true;                     /* EC2 had the address at the holder in
 #else
 #define pinned     (order == failover && target == holder && !over)
 #endif
-#define free       (!paused && !pinned)
-#define may_grant  (free && term < limit)
+/* A pause holds back all but what an order is about. */
+#define may_grant(n) ((!paused || (order && target == n)) && !pinned && term < limit)
 
 /* ---- The rules: which step an invocation that reads this state may take ---- */
-#define step(r, n) rule = r; who = n; ends = over && r != R020
+#define step(r, n) rule = r; who = n; ends = over && r != R020 && !paused
 #ifdef BUG_CLAIM                         /* a grant without a claim */
 #define R070_for(n) (n != holder && word[holder] == silence)
 #else
 #define R070_for(n) (counts(n) && word[holder] == silence)
 #endif
 #define rules_for(n) \
- :: may_grant && room(n) && counts(n) && !holder                             -> step(R050, n) \
- :: may_grant && room(n) && counts(n) && holder && going[holder]             -> step(R060, n) \
- :: may_grant && room(n) && counts(n) && holder && !going[holder] && gave_up -> step(R061, n) \
- :: may_grant && room(n) && holder && !going[holder] && R070_for(n)          -> step(R070, n) \
- :: may_grant && room(n) && counts(n) && !going[holder] && answers && only == n -> step(R071, n) \
+ :: may_grant(n) && room(n) && counts(n) && !holder                          -> step(R050, n) \
+ :: may_grant(n) && room(n) && counts(n) && holder && going[holder]          -> step(R060, n) \
+ :: may_grant(n) && room(n) && counts(n) && holder && !going[holder] && gave_up -> step(R061, n) \
+ :: may_grant(n) && room(n) && holder && !going[holder] && R070_for(n)          -> step(R070, n) \
+ :: may_grant(n) && room(n) && counts(n) && !going[holder] && answers && only == n -> step(R071, n) \
  :: !paused && !pinned && !moving && counts(n) && !going[holder] && answers \
     && only != n && refused != n                                             -> step(R072, n)
 
 inline decide() {
     if
     EACH(rules_for)
-    :: may_grant && !moving && word[holder] == misses && after[holder] &&
+    :: may_grant(holder) && !moving && word[holder] == misses && after[holder] &&
        !waiting                                                              -> step(R080, holder)
-    :: free && !moving && holder && word[holder] == release && !waiting      -> step(R090, NOBODY)
+    :: !paused && !pinned && !moving && holder && word[holder] == release && !waiting      -> step(R090, NOBODY)
     :: !paused && !moving && refused && !waiting                             -> step(R999, holder)
     :: moving && overdue                                                     -> step(R031, holder)
     /* An order: grant it, but never over a call that may be under way ... */
@@ -151,9 +151,9 @@ inline check() {
         /* An answering holder keeps it, and so does one of which nothing is known yet. */
         must(rule == R020 || !holder || holder == who || going[holder] || only == who
              || word[holder] == release || word[holder] == silence);
-        must(rule == R020 || !paused);
+        must(rule == R020 || !paused || (order && target == who));
         must(!in_time || (!holder && who != recorded_on));    /* two calls at once */
-        must(rule == R020 || ends || order != failover || target != holder)
+        must(rule == R020 || ends || order != failover || target != holder || who == holder)
     :: rule == R090 -> must(!paused && word[holder] == release && !moving)
     :: else
     fi
