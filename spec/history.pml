@@ -156,7 +156,7 @@ active proctype history() {
         if
         :: is_verb -> accept(rule, who, its_order)
         :: rule == taken_out -> holder = NOBODY
-        :: rule == R031
+        :: rule == R031 -> put_back()
         :: else -> apply()
         fi;
         d_step { settles(); at++ } }

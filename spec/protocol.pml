@@ -182,6 +182,8 @@ inline apply() {
 inline forget_claims() { if :: rule != R090 -> EACH(not_after) later = false :: else fi }
 inline order_ends() { order = 0; target = NOBODY; number = 0; vain = false }
 
+inline put_back() { moving = true; overdue = false; rule = R031 }
+
 /* What an operator's verb makes of it. */
 inline accept(verb, n, its_number) {
     if
@@ -246,6 +248,7 @@ idle:
         if :: rule != R031 -> rule = 0 :: else fi;
         ends = false; rests_on[me] = 0; overtaken[me] = false }
     fi;
+move:
     if                                   /* have EC2 move it, where the deadline leaves the time */
     :: atomic { !calm -> goto out }      /* it dies, or EC2 fails */
     :: atomic { !mine_still || !in_time -> goto out }
@@ -264,6 +267,9 @@ idle:
     if                                   /* settle, on condition of the term and of whose it is */
     :: atomic { !calm -> goto out }
     :: atomic { !may_settle -> goto out }
+    /* Its call ended late and displaced the grant in force, which is then carried out again. */
+    :: atomic { !may_settle && holder && ec2 != holder ->
+        who = holder; mine = term; put_back(); wrote(me); goto move }
     :: atomic { may_settle -> assert(placed);
         moving = false; overdue = false; recorded = by; recorded_on = who; wrote(me) }
     fi;
