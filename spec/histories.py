@@ -31,7 +31,9 @@ _SAYS = {
     "R072": re.compile(r"(?P<who>\S+) keeps .*?, so (?P<whom>\S+)'s claim"),
     "R999": re.compile(r"the challenge of (?P<who>\S+) is over"),
     "R020": re.compile(r"order (?P<order>\S+) ends: (?:(?P<whom>\S+) claims )?"),
-    "R031": re.compile(r"\S+ \(.*?\) is (?:being moved to|on) (?P<who>\S+) under term (?P<term>\d+)"),
+    "R031": re.compile(
+        r"\S+ \(.*?\) is (?:being moved to|on) (?P<who>\S+) under term (?P<term>\d+)"
+    ),
     "order": re.compile(
         r"order (?P<order>\S+) is accepted: \S+ \(.*?\) "
         r"from (?P<whom>[^\s,;]+) to (?P<who>[^\s,;]+)"

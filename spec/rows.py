@@ -156,7 +156,9 @@ class _Names:
         for line in section:
             for instance, report in (line.evidence or {}).items():
                 self._said.setdefault(report.name, set()).add(instance)
-        meant = [self.of(n, n.says[part]) for n in section for part in ("who", "whom") if part in n.says]
+        meant = [
+            self.of(n, n.says[part]) for n in section for part in ("who", "whom") if part in n.says
+        ]
         seen = [instance for n in section for instance in n.evidence or {}]
         self.known = tuple(dict.fromkeys(name for name in meant if name))
         if len(self.known) > MOST_NODES:

@@ -99,7 +99,9 @@ def search(
         ModelError: there is no verdict; the message is what the verifier said.
     """
     # Without -E it would take the end of a history, where nothing can follow, for a deadlock.
-    said = bounded_run(work or verifier.parent, str(verifier), "-E", "-n", *options, seconds=seconds)
+    said = bounded_run(
+        work or verifier.parent, str(verifier), "-E", "-n", *options, seconds=seconds
+    )
     found = re.search(r"^pan:\d+: (.*?)(?: \(at depth \d+\))?$", said, re.MULTILINE)
     if _OUT_OF_BOUNDS.search(said) or ("Search not completed" in said and not found):
         raise ModelError(f"the search went out of its bounds, so there is no verdict:\n{said}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import itertools
 import re
 import shutil
 import tempfile
@@ -15,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spec.histories import TAKEN_OUT, Line
+from spec.histories import NOBODY, TAKEN_OUT, Line
 from spec.rows import MOST_NODES, Row, rows_of, stale_reports
-from spec.sections import RULES, VERBS, sections
+from spec.sections import RULES, VERBS, Section, sections
 from spec.spinning import MODEL, ModelError, make, names_of_numbers, need_tools, search
 
 FEW_NODES = 5
@@ -54,7 +55,10 @@ def validate(lines: Sequence[Line]) -> Answer:
     stale = {}
     for cluster in {n.cluster for n in versioned}:
         stale |= stale_reports([n for n in versioned if n.cluster == cluster])
-    rows = [row for section in sections(lines) for row in rows_of(section, stale)]
+    found = sections(lines)
+    for line, why in _doubled(found):
+        return _refused(lines, line, why)
+    rows = [row for section in found for row in rows_of(section, stale)]
     if not rows:
         return Answer(allowed=True, sentence=_all(lines))
     most = max(len(row.nodes) for row in rows)
@@ -98,6 +102,15 @@ def _misformed(lines: Sequence[Line]) -> Iterable[tuple[Line, str]]:
                 yield line, f"{line.rule} leaves a {kind}, not a {line.kind}"
         elif line.kind != "note":
             yield line, "a grant or a release has a rule"
+
+
+def _doubled(found: Sequence[Section]) -> Iterable[tuple[Line, str]]:
+    """Steps that were written on one version of the state. Tags may change several addresses."""
+    for section in found:
+        steps = [line for line in section if line.version and line.rule in (*RULES, *VERBS)]
+        for line, following in itertools.pairwise(steps):
+            if line.version == following.version:
+                yield following, f"line {line.number} was written on the same version of the state"
 
 
 class _Tool:
@@ -164,7 +177,11 @@ class _Refused:
         return sorted(set(texts))
 
     def _node(self, number: int) -> str:
-        return self._row.nodes[number - 1] if number else "nobody"
+        if not number:
+            return NOBODY
+        known = self._row.nodes[number - 1]
+        report = (self.line.evidence or {}).get(known)
+        return f"{report.name} ({known})" if report else known
 
     def _state(self, numbers: tuple[int, ...]) -> str:
         _, holder, term, order, target, paused = numbers
