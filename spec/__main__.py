@@ -3,7 +3,8 @@
 FILE has what the verb `history` answered, or a query of the table, which has the evidence too.
 
 Exits with 0 if all is as the specification allows, with 1 if not, with 2 for a file that is no
-history, with 3 for a search that went out of its bounds, and with 69 where Spin or a C compiler is missing.
+history, with 3 where Spin came to no verdict within its bounds, and with 69 where Spin or a C
+compiler is missing.
 """
 
 # ruff: noqa: T201 - a command speaks to its terminal

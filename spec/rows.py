@@ -166,7 +166,7 @@ class _Names:
         self.known = tuple(dict.fromkeys([*self.known, *seen]))[:MOST_NODES]
 
     def of(self, line: Line, name: str) -> str:
-        """The instance of a name, the name itself where no evidence has it, "" for nobody or two."""
+        """The instance of a name, the name where no evidence has it, "" for nobody or two."""
         evidence = line.evidence or {}
         if name in ("", NOBODY) or name in evidence:
             return name if name in evidence else ""

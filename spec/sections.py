@@ -28,19 +28,29 @@ def sections(lines: Sequence[Line]) -> list[Section]:
     A new section begins where a table was replaced by an empty one, and where an address was
     added to a cluster; a renamed address takes its section along.
     """
-    found: list[Section] = []
-    for cluster in sorted({line.cluster for line in lines}):
-        own = [line for line in lines if line.cluster == cluster]
-        if all(line.version for line in own):
-            for era in _eras(own):
-                found += _of_addresses(era)
-        else:
+    found = [section for era in eras(lines) for section in _of_addresses(era)]
+    for own in _clusters(lines):
+        if not _has_versions(own):
             found += _by_times(own)
     return [section for section in found if any(n.resource != EVERY_RESOURCE for n in section)]
 
 
+def eras(lines: Sequence[Line]) -> list[list[Line]]:
+    """The lines of each cluster in each table, by version, where an export has versions."""
+    return [era for own in _clusters(lines) if _has_versions(own) for era in _eras(own)]
+
+
+def _clusters(lines: Sequence[Line]) -> list[list[Line]]:
+    names = sorted({line.cluster for line in lines})
+    return [[line for line in lines if line.cluster == name] for name in names]
+
+
+def _has_versions(lines: Iterable[Line]) -> bool:
+    return all(line.version for line in lines)
+
+
 def _eras(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """The lines of each table, by version: in a new one versions and terms begin anew."""
+    """In a new table versions and terms begin anew."""
     era: list[Line] = []
     for line in sorted(lines, key=lambda n: n.at_ms):
         is_first = line.kind == "grant" and line.term == 1

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from spec.histories import NOBODY, TAKEN_OUT, Line
 from spec.rows import MOST_NODES, Row, rows_of, stale_reports
-from spec.sections import RULES, VERBS, Section, sections
+from spec.sections import RULES, VERBS, Section, eras, sections
 from spec.spinning import MODEL, ModelError, make, names_of_numbers, need_tools, search
 
 FEW_NODES = 5
@@ -51,13 +51,10 @@ def validate(lines: Sequence[Line]) -> Answer:
     need_tools()
     for line, why in _misformed(lines):
         return _refused(lines, line, why)
-    versioned = sorted((n for n in lines if n.version), key=lambda n: (n.cluster, n.version))
-    stale = {}
-    for cluster in {n.cluster for n in versioned}:
-        stale |= stale_reports([n for n in versioned if n.cluster == cluster])
     found = sections(lines)
     for line, why in _doubled(found):
         return _refused(lines, line, why)
+    stale = {k: v for era in eras(lines) for k, v in stale_reports(era).items()}
     rows = [row for section in found for row in rows_of(section, stale)]
     if not rows:
         return Answer(allowed=True, sentence=_all(lines))
