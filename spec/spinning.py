@@ -47,9 +47,14 @@ def need_tools() -> None:
     Raises:
         MissingToolError: Spin, or the C compiler that it uses, is not installed.
     """
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    missing = missing_tools()
     if missing:
         raise MissingToolError(f"{' and '.join(missing)} missing: apt-get install spin gcc")
+
+
+def missing_tools() -> list[str]:
+    """What of Spin and its C compiler is not installed."""
+    return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
 def make(
