@@ -42,6 +42,7 @@ _SAYS = {
 }
 _WHY = {
     "R020": re.compile(r".*\(order (?P<order>[^\s)]+)\)"),
+    "R050": re.compile(r"nobody held it"),
     "R060": re.compile(r"EC2 says that (?P<whom>\S+) is"),
     "R061": re.compile(
         r"(?P<whom>\S+) (?P<gave_up>released it|failed it|is unhealthy|says that its Pacemaker)"
@@ -212,8 +213,9 @@ def _line(number: int, raw: Mapping[str, Any]) -> Line:
 def _says(kind: str, rule: str, sentence: str) -> dict[str, str]:
     how = kind if kind in _SAYS else "order" if rule in ("failover", "switchover") else rule
     said = _said(_SAYS[how].match(sentence)) if how in _SAYS else {}
-    if "why" in said and rule in _WHY:
-        said |= _said(_WHY[rule].match(said["why"]))
+    for other, pattern in _WHY.items():
+        if "why" in said and (match := pattern.match(said["why"])):
+            said |= _said(match) | {"reason_of": other}
     return said
 
 

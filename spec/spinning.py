@@ -84,7 +84,7 @@ def make(
     """
     bounded_run(work, "spin", "-a", *(f"-D{define}" for define in defines), str(model))
     kind = () if live else ("-DSAFETY", "-DNOCLAIM")
-    optimised, memory = "-O0" if small else "-O1", f"-DMEMLIM={megabytes}"
+    optimised, memory = "-O0" if small else "-Og", f"-DMEMLIM={megabytes}"
     bounded_run(work, "gcc", optimised, *_COMPILED, memory, *kind, "-o", "pan", "pan.c")
     return work / "pan"
 

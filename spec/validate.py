@@ -90,6 +90,9 @@ def _misformed(lines: Sequence[Line]) -> Iterable[tuple[Line, str]]:
         said = line.says.get("term")
         if said and int(said) != line.term:
             yield line, f"its sentence says term {said}"
+        reason_of = line.says.get("reason_of", line.rule)
+        if reason_of != line.rule:
+            yield line, f"its sentence has the reason of {reason_of}"
         expected = {"R090": "release", "R072": "note", "R999": "note", "R031": "note"}
         kind = expected.get(line.rule, "grant")
         if re.fullmatch(r"R\d+", line.rule):

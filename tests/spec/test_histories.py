@@ -85,7 +85,7 @@ def changed(index: int, **fields: Any) -> list[Raw]:
     return [*HISTORY[:index], HISTORY[index] | fields]
 
 
-@pytest.mark.parametrize("seed", range(1, 31))
+@pytest.mark.parametrize("seed", range(1, 21))
 def test_a_history_of_the_simulation_is_a_run_of_the_protocol(seed: int) -> None:
     lines = simulated(seed)
     answer = validate(read("\n".join(json.dumps(each) for each in lines)))
@@ -155,6 +155,7 @@ STOPPED = {"node": "n2", "resources": {"eip": "stopped"}, "pacemaker": "online"}
 FORGED = {
     "a term is skipped": changed(3, term=3, sentence=gets("n2", 3, "n1 did not answer for 3 s")),
     "a sentence of another term": changed(3, term=3),
+    "a sentence of another rule": changed(3, rule="R060"),
     "two holders of one term": [
         *HISTORY[:4],
         line(75, 2, "R061", gets("n3", 2, "n2 released it")),
