@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 from lab.cluster.config import corosync_conf
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from lab.cluster.real import RealCluster
 
+_FORGET_SECONDS, _AGAIN_SECONDS = 10.0, 0.3
 _FORGOTTEN = ("var/lib/pacemaker/cib", "var/lib/corosync", "var/lib/eip-agent")
 """What a new machine's disk has nothing in."""
 
@@ -24,7 +26,11 @@ def remove(cluster: RealCluster, gone: str) -> None:
     """Takes a node without power out of the others' configuration, and empties its disk of them."""
     left = [name for name in cluster.nodes if name != gone]
     _configure(cluster, left, left)
-    cluster.run(left[0], ["crm_node", "--force", "--remove", gone])
+    # Late news of its end makes Pacemaker know it again.
+    deadline = time.monotonic() + _FORGET_SECONDS
+    while is_known(cluster, gone) and time.monotonic() < deadline:
+        cluster.run(left[0], ["crm_node", "--force", "--remove", gone])
+        time.sleep(_AGAIN_SECONDS)
     for folder in _FORGOTTEN:
         for entry in (cluster.node(gone).disk / folder).glob("*"):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
