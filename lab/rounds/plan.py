@@ -29,7 +29,8 @@ class Kind:
     `ends_service`: the resource may rightly go elsewhere; `divides`: others may lose sight of the
     node, or it of them; `mutes`: the control plane may not hear it; `takes_power`: nothing runs
     there; `stays`: it is not lifted before the round is judged, so the others must do without.
-    `least_nodes`: the smallest cluster that it can be put on.
+    `least_nodes`: the smallest cluster that it can be put on; `alone`: the others' help is needed to
+    put it on, so that no other fault goes with it.
     """
 
     weight: int
@@ -42,6 +43,7 @@ class Kind:
     takes_power: bool = False
     stays: bool = False
     least_nodes: int = 2
+    alone: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
@@ -77,12 +79,13 @@ KINDS: Mapping[str, Kind] = {
     "leaves_and_joins": Kind(
         4,
         (1, 8),
-        ("stack", "agent", "metadata", "filter", "ring", "services", "events", "aws", "cib"),
+        ("stack", "agent", "metadata", "filter"),
         ends_service=True,
         divides=True,
         mutes=True,
         takes_power=True,
         least_nodes=3,
+        alone=True,
     ),
     "freeze": Kind(
         5, (0.5, 12), ("stack", "agent", "metadata"), ends_service=True, divides=True, mutes=True
@@ -135,7 +138,7 @@ class Fault:
 
     def excludes(self, other: Fault) -> bool:
         """Whether both cannot be put on at the same time."""
-        return any(
+        return any(KINDS[fault.kind].alone for fault in (self, other)) or any(
             part == other_part and (role == other_role or None in (role, other_role))
             for part, role in self.occupies
             for other_part, other_role in other.occupies
@@ -169,7 +172,7 @@ def draw(seed: int, number: int) -> Plan:
     rng = random.Random(f"{seed}/{number}")  # noqa: S311 - repeatable on purpose
     size = 2 if number % 2 else 3
     first = _fault(rng, size, 0.0)
-    if rng.random() >= PAIRS:
+    if rng.random() >= PAIRS or KINDS[first.kind].alone:
         return Plan(seed, number, size, (first,))
     for _ in range(_TRIES):
         # Trouble in the middle of what other trouble has set off.
