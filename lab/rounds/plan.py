@@ -29,8 +29,8 @@ class Kind:
     `ends_service`: the resource may rightly go elsewhere; `divides`: others may lose sight of the
     node, or it of them; `mutes`: the control plane may not hear it; `takes_power`: nothing runs
     there; `stays`: it is not lifted before the round is judged, so the others must do without.
-    `least_nodes`: the smallest cluster that it can be put on; `alone`: the others' help is needed to
-    put it on, so that no other fault goes with it.
+    `least_nodes`: the smallest cluster that it can be put on; `alone`: the others' help is needed,
+    so that no other fault goes with it.
     """
 
     weight: int
@@ -51,7 +51,7 @@ KINDS: Mapping[str, Kind] = {
     "power_loss": Kind(
         5,
         (1, 16),
-        ("stack", "agent", "metadata", "filter"),
+        ("stack", "agent", "metadata", "filter", "crm_mon"),
         ends_service=True,
         divides=True,
         mutes=True,
@@ -60,7 +60,7 @@ KINDS: Mapping[str, Kind] = {
     "reboot": Kind(
         3,
         (1, 12),
-        ("stack", "agent", "metadata", "filter"),
+        ("stack", "agent", "metadata", "filter", "crm_mon"),
         ends_service=True,
         divides=True,
         mutes=True,
@@ -69,7 +69,7 @@ KINDS: Mapping[str, Kind] = {
     "dead_for_good": Kind(
         3,
         (1, 4),
-        ("stack", "agent", "metadata", "filter", "ring", "services", "events", "aws"),
+        ("stack", "agent", "metadata", "filter", "crm_mon", "ring", "services", "events", "aws"),
         ends_service=True,
         divides=True,
         mutes=True,
@@ -79,7 +79,7 @@ KINDS: Mapping[str, Kind] = {
     "leaves_and_joins": Kind(
         4,
         (1, 8),
-        ("stack", "agent", "metadata", "filter"),
+        ("stack", "agent", "metadata", "filter", "crm_mon"),
         ends_service=True,
         divides=True,
         mutes=True,
