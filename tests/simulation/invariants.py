@@ -72,6 +72,12 @@ LEAVES_REPORTS_ALONE = (
     "dynamodb_outage",
     "wrong_resource_tag",
     "forged_counter",
+    "clone",
+    "drifts",
+    "forged_claim",
+    "half_a_group",
+    "left_alone",
+    "long_cut",
 )
 """Faults that touch no node's reports; weather is judged apart."""
 
