@@ -125,6 +125,9 @@ class Watch:
     old_grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
     """Of a table that was replaced: what was under way may still land."""
 
+    def __post_init__(self) -> None:
+        self.sayings = bounds.Sayings(self)
+
     @property
     def now(self) -> float:
         """True time."""
@@ -275,6 +278,8 @@ class Watch:
     def reported(self, node: Node, report: NodeReport) -> None:
         """A node's report leaves; noted is what really runs there by then."""
         key = (report.instance_id, report.incarnation, report.seq)
+        if node.agent and report is node.agent.last_report:
+            self.sayings.said(node, report)
         if key not in self.sent:
             self.sent[key] = self.now
             for resource, state in report.resources.items():
