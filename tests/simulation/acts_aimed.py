@@ -33,8 +33,11 @@ def _cut_off(scene: Scene, node: Node) -> Callable[[], None]:
     return cut_pairs(scene.cluster, [(node.name, n.name) for n in others])
 
 
-def _forge(scene: Scene, node: Node, holder: Node) -> None:
-    """Says for a node, by its keys, that it lost the holder an hour ago and starts the resource."""
+def _forge(scene: Scene, node: Node, holder: Node, *, starts_anew: bool) -> None:
+    """Says for a node, by its keys, that it lost the holder an hour ago and starts the resource.
+
+    In the name of a start of the agent that is yet to come, or of the one that the table knows.
+    """
     region, resource = scene.world.region, node.resources[0]
     snapshot = region.store.read(node.cluster_id)
     known = snapshot.nodes.get(node.instance_id) if snapshot else None
@@ -45,8 +48,8 @@ def _forge(scene: Scene, node: Node, holder: Node) -> None:
         dataclasses.replace(
             last,
             # Those keys read the table as well.
-            incarnation=known.report.incarnation,
-            seq=known.report.seq + 1,
+            incarnation=known.report.incarnation + starts_anew,
+            seq=0 if starts_anew else known.report.seq + 1,
             next_report_within_ms=CLAIM_MS,
             cause="claim",
             suspects=(Suspect(holder.said_name, HOUR_MS),),
@@ -61,7 +64,7 @@ def forged_claim(scene: Scene) -> End | None:
     holder = holder_of(scene)
     node = next((n for n in scene.cluster.nodes if n is not holder), holder)
     scene.world.watch.disturb(node)
-    _forge(scene, node, holder)
+    _forge(scene, node, holder, starts_anew=True)
     return None
 
 
@@ -73,7 +76,7 @@ def forged_claims(scene: Scene) -> End | None:
 
     def again() -> None:
         if not over:
-            _forge(scene, node, holder)
+            _forge(scene, node, holder, starts_anew=False)
             scene.world.loop.at(CLAIM_MS / 1000, again)
 
     again()

@@ -118,6 +118,7 @@ class Watch:
     moved_by_pacemaker: set[tuple[str, int]] = field(default_factory=set)
     """Grants that only followed such a stop: allocation and term."""
 
+    _sent_last: dict[tuple[str, int, int], NodeReport] = field(default_factory=dict)
     _doubled: set[str] = field(default_factory=set)
     untagged_since: dict[str, float] = field(default_factory=dict)
     ec2_calls: Counter[tuple[str, str, int]] = field(default_factory=Counter)
@@ -280,8 +281,9 @@ class Watch:
         key = (report.instance_id, report.incarnation, report.seq)
         if node.agent and report is node.agent.last_report:
             self.sayings.said(node, report)
-        if key not in self.sent:
-            self.sent[key] = self.now
+        # Two may have one number: a forged one, and that of an agent that goes on above others.
+        if self._sent_last.get(key) is not report:
+            self._sent_last[key], self.sent[key] = report, self.now
             for resource, state in report.resources.items():
                 if state.state == "stopped":
                     self.released_at[report.instance_id, resource] = self.now
