@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from eip_contract.fields import MAX_COUNTER
 from eip_contract.report import ResourceState, Suspect
 
 from simulation import truth
@@ -66,6 +67,24 @@ def forged_claim(scene: Scene) -> End | None:
     scene.world.watch.disturb(node)
     _forge(scene, node, holder, starts_anew=True)
     return None
+
+
+def muted_survivor(scene: Scene) -> End | None:
+    """Whoever has a standby's keys says the highest counters that there are; the holder dies."""
+    world, holder = scene.world, holder_of(scene)
+    node = next((n for n in scene.cluster.nodes if n is not holder), holder)
+    last = node.agent.last_report if node.agent else None
+    if last is None or not holder.powered:
+        return None
+    world.region.report(dataclasses.replace(last, incarnation=MAX_COUNTER, seq=MAX_COUNTER))
+
+    def dies() -> None:
+        world.watch.disturb(holder)
+        if holder.powered:
+            holder.cut_power()
+
+    world.loop.at(SEEN_SECONDS, dies)
+    return lambda: None if holder.powered or holder.stays_off else holder.boot()
 
 
 def forged_claims(scene: Scene) -> End | None:
@@ -186,7 +205,7 @@ def corosync_bounce(scene: Scene) -> End | None:
 
 
 def restart_unseen(scene: Scene) -> End | None:
-    """In a cut, Pacemaker starts what it had stopped again, while the holder cannot read its view."""
+    """In a cut, Pacemaker starts again what it had stopped; the holder cannot read its view."""
     resource, pacemaker = _plain(scene), scene.cluster.pacemaker
     if resource is None:
         return None

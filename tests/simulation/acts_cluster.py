@@ -17,7 +17,7 @@ MODES = ("hangs", "fails", "not_connected")
 
 
 def holder_of(scene: Scene, resource: str = "") -> Node:
-    """The node that this, or the first, address is granted to, else the one that the fault names."""
+    """The node that this or the first address is granted to, else the one that the fault names."""
     cluster, resource = scene.cluster, resource or scene.node.resources[0]
     address = truth.address_of(scene.world.watch, cluster.cluster_id, resource)
     return next((n for n in cluster.nodes if n.instance_id == address.holder), scene.node)

@@ -100,12 +100,18 @@ class Sayings:
         watch, key = self._watch, (node.instance_id, resource)
         holder = truth.address_of(watch, node.cluster_id, resource).holder
         beside = holder not in (None, node.instance_id) and resource in report.awaiting
-        if not beside or not node.is_plain(resource) or not self._in_sight(report, holder, resource):
+        if (
+            not beside
+            or not node.is_plain(resource)
+            or not self._in_sight(report, holder, resource)
+        ):
             self._claimed.pop(key, None)
             return
         since = self._claimed.setdefault(key, watch.now)
         if watch.now - since > SEEN_SECONDS:
-            self._tell("claims_beside_the_holder", node, f"{resource}, which {holder} runs in sight")
+            self._tell(
+                "claims_beside_the_holder", node, f"{resource}, which {holder} runs in sight"
+            )
 
     def _in_sight(self, report: NodeReport, holder: str | None, resource: str) -> bool:
         there = self._watch.node(holder or "")

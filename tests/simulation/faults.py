@@ -149,6 +149,7 @@ AIMED: dict[str, tuple[tuple[float, float], acts.Act]] = {
     "late_twin": ((20.0, 25.0), acts_aimed.late_twin),
     "left_alone": ((30.0, 40.0), acts_cluster.all_but_one_die),
     "long_cut": ((100.0, 130.0), acts_aimed.long_cut),
+    "muted_survivor": ((30.0, 40.0), acts_aimed.muted_survivor),
     "restart_unseen": ((15.0, 25.0), acts_aimed.restart_unseen),
 }
 """What chance hardly ever brings: runs of their own are made of it. Durations as above."""

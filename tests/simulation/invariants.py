@@ -78,6 +78,7 @@ LEAVES_REPORTS_ALONE = (
     "half_a_group",
     "left_alone",
     "long_cut",
+    "muted_survivor",
 )
 """Faults that touch no node's reports; weather is judged apart."""
 

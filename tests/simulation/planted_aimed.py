@@ -77,7 +77,7 @@ def claimant_says_since_when_it_waits() -> list[Patch]:
             return opened
         lost = report.suspects.get(self.holder.name, 0) if self.holder else 0
         claimed = report.resources[resource].for_ms if resource in report.awaiting else 0
-        return min(opened, report.received_at_ms - max(lost, claimed))
+        return min(opened, int(report.received_at_ms - max(lost, claimed)))
 
     original = Case._opening  # noqa: SLF001
     return [(Case, "_opening", opening)]
@@ -110,17 +110,16 @@ def offline_goes_on_to_stand() -> list[Patch]:
     original = Watchers._stands  # noqa: SLF001
 
     def stands(self: Watchers, before: Any, now: float) -> bool:
-        return not before.corosync_gone and (
-            original(self, before, now)
-            or (before.pacemaker.state == "offline" and now - before.pacemaker_at < 30.0)  # noqa: PLR2004
-        )
+        offline = before.pacemaker.state == "offline" and not before.corosync_gone
+        stands = offline and now - before.pacemaker_at < self._stands_seconds
+        return stands or bool(original(self, before, now))
 
     return [(Watchers, "_stands", stands)]
 
 
 @mutant
 def old_view_releases() -> list[Patch]:
-    """"Stopped", by a view that only stands for want of a reading, gives an address up."""
+    """A view that only stands for want of a reading, and says "stopped", gives an address up."""
     original = view.resource_state
 
     def state(s: Any, resource: str) -> str:

@@ -216,7 +216,7 @@ class Region:
         return instance_id in self._kept_back or instance_id in self._held
 
     def let_go(self, instance_id: str) -> None:
-        """A claim that was kept back arrives; what is held is its holder's; then all is as before."""
+        """What was kept back arrives, but for what is held; then all is as before."""
         self._held.pop(instance_id, None)
         handle = self._kept_back.pop(instance_id, None)
         if handle:
