@@ -84,6 +84,7 @@ class Watch:
 
     orders_taken: dict[str, float] = field(default_factory=dict)
     order_about: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _said: dict[tuple[str, int, int], NodeReport] = field(default_factory=dict)
     order_targets: dict[str, str] = field(default_factory=dict)
     """By its name, which another node may say: whom the arbiter took for the target."""
 
@@ -118,7 +119,6 @@ class Watch:
     moved_by_pacemaker: set[tuple[str, int]] = field(default_factory=set)
     """Grants that only followed such a stop: allocation and term."""
 
-    _sent_last: dict[tuple[str, int, int], NodeReport] = field(default_factory=dict)
     _doubled: set[str] = field(default_factory=set)
     untagged_since: dict[str, float] = field(default_factory=dict)
     ec2_calls: Counter[tuple[str, str, int]] = field(default_factory=Counter)
@@ -281,9 +281,10 @@ class Watch:
         key = (report.instance_id, report.incarnation, report.seq)
         if node.agent and report is node.agent.last_report:
             self.sayings.said(node, report)
-        # Two may have one number: a forged one, and that of an agent that goes on above others.
-        if self._sent_last.get(key) is not report:
-            self._sent_last[key], self.sent[key] = report, self.now
+        if self._said.get(key) != report:
+            # Whoever has the node's keys may have used its numbers before.
+            self._said[key] = report
+            self.sent[key] = self.now
             for resource, state in report.resources.items():
                 if state.state == "stopped":
                     self.released_at[report.instance_id, resource] = self.now
