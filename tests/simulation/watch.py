@@ -279,8 +279,6 @@ class Watch:
     def reported(self, node: Node, report: NodeReport) -> None:
         """A node's report leaves; noted is what really runs there by then."""
         key = (report.instance_id, report.incarnation, report.seq)
-        if node.agent and report is node.agent.last_report:
-            self.sayings.said(node, report)
         if self._said.get(key) != report:
             # Whoever has the node's keys may have used its numbers before.
             self._said[key] = report
@@ -291,6 +289,8 @@ class Watch:
             running = [r for r in node.resources if r in report.resources and truth.runs(node, r)]
             if running and not node.cluster.configuration.red[node.name]:
                 self.ran_when_sent[key] = frozenset(running)
+        if node.agent and report is node.agent.last_report:
+            self.sayings.said(node, report)
 
     def fault(self, cluster: SimulatedCluster, fault: Fault) -> None:
         """A fault begins."""
