@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 from lab.cluster.network import ring_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 CLASSIC_PROPERTIES: Mapping[str, str] = {
     "stonith-enabled": "false",
@@ -22,13 +22,13 @@ CLASSIC_DEFAULTS: Mapping[str, str] = {"resource-stickiness": "INFINITY"}
 TWO_NODES = 2
 
 
-def corosync_conf(nodes: Sequence[str], token_ms: int) -> str:
-    """Write corosync.conf for nodes numbered from 1; `consensus` stays at its 1.2 x token."""
+def corosync_conf(nodes: Mapping[str, int], token_ms: int) -> str:
+    """Write corosync.conf for nodes by their numbers; `consensus` stays at its 1.2 x token."""
     two_node = "  two_node: 1\n" if len(nodes) == TWO_NODES else ""
     members = "".join(
         f"  node {{\n    name: {name}\n    nodeid: {number}\n"
         f"    ring0_addr: {ring_address(number)}\n  }}\n"
-        for number, name in enumerate(nodes, 1)
+        for name, number in nodes.items()
     )
     return f"""totem {{
   version: 2

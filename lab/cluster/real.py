@@ -66,7 +66,9 @@ class RealCluster:
         # Faults may overlap: no node may come or go between two looks at who has power.
         self._plugs = threading.RLock()
         shutil.rmtree(enclosure.STATE / "nodes", ignore_errors=True)
-        conf = config.corosync_conf(self.nodes, token_ms)
+        self.token_ms = token_ms
+        numbers = {name: node.number for name, node in self._nodes.items()}
+        conf = config.corosync_conf(numbers, token_ms)
         cib = config.first_cib(
             {**config.CLASSIC_PROPERTIES, **(properties or {})},
             {**config.CLASSIC_DEFAULTS, **(defaults or {})},

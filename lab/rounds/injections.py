@@ -18,7 +18,7 @@ from typing import Literal
 
 from botocore.exceptions import ClientError
 
-from lab.cluster import network
+from lab.cluster import membership, network
 from lab.cluster.protocol import AwsCut, ClusterError
 from lab.cluster.real import RealCluster
 from lab.embedded.cloud import EmbeddedAws
@@ -100,6 +100,19 @@ def reboot(lab: Lab, node: str) -> Iterator[Proof]:
     lab.cluster.power_off(node)
     yield lambda: "it has power" if lab.cluster.node(node).powered else ""
     lab.cluster.power_on(node)
+
+
+@contextlib.contextmanager
+def leaves_and_joins(lab: Lab, node: str) -> Iterator[Proof]:
+    """The node is taken out of the cluster; then a new one of its name joins the running rest."""
+    lab.cluster.stop(node)
+    for pid in lab.cluster.node(node).pids("eip-agent"):
+        os.kill(pid, signal.SIGTERM)
+    time.sleep(_AGENT_STOP_SECONDS)
+    lab.cluster.power_off(node)
+    membership.remove(lab.cluster, node)
+    yield lambda: membership.is_known(lab.cluster, node)
+    membership.add(lab.cluster, node)
 
 
 @contextlib.contextmanager
@@ -311,6 +324,7 @@ INJECTIONS: Mapping[str, Injection] = {
     "stop": stop,
     "power_loss": power_loss,
     "reboot": reboot,
+    "leaves_and_joins": leaves_and_joins,
     "dead_for_good": dead_for_good,
     "freeze": freeze,
     "kill_corosync": kill_corosync,

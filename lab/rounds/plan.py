@@ -29,6 +29,7 @@ class Kind:
     `ends_service`: the resource may rightly go elsewhere; `divides`: others may lose sight of the
     node, or it of them; `mutes`: the control plane may not hear it; `takes_power`: nothing runs
     there; `stays`: it is not lifted before the round is judged, so the others must do without.
+    `least_nodes`: the smallest cluster that it can be put on.
     """
 
     weight: int
@@ -40,6 +41,7 @@ class Kind:
     mutes: bool = False
     takes_power: bool = False
     stays: bool = False
+    least_nodes: int = 2
 
 
 KINDS: Mapping[str, Kind] = {
@@ -71,6 +73,16 @@ KINDS: Mapping[str, Kind] = {
         mutes=True,
         takes_power=True,
         stays=True,
+    ),
+    "leaves_and_joins": Kind(
+        4,
+        (1, 8),
+        ("stack", "agent", "metadata", "filter", "ring", "services", "events", "aws", "cib"),
+        ends_service=True,
+        divides=True,
+        mutes=True,
+        takes_power=True,
+        least_nodes=3,
     ),
     "freeze": Kind(
         5, (0.5, 12), ("stack", "agent", "metadata"), ends_service=True, divides=True, mutes=True
@@ -168,7 +180,8 @@ def draw(seed: int, number: int) -> Plan:
 
 
 def _fault(rng: random.Random, size: int, at: float) -> Fault:
-    (name,) = rng.choices(list(KINDS), [kind.weight for kind in KINDS.values()])
+    kinds = {name: kind.weight for name, kind in KINDS.items() if kind.least_nodes <= size}
+    (name,) = rng.choices(list(kinds), list(kinds.values()))
     low, high = KINDS[name].seconds
     # Short ones are as likely as long ones: many races live below a few seconds.
     seconds = low * (high / low) ** rng.random()

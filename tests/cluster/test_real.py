@@ -5,6 +5,7 @@ from __future__ import annotations
 import socketserver
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,6 +127,20 @@ def test_a_killed_corosync_leaves_the_resource_behind_and_the_peer_starts_it(
     cluster.restart_cluster_stack(holder)
     cluster.wait_online()
     cluster.wait_until(lambda: len(cluster.started_on("eip")) == 1, "one copy after the restart")
+
+
+def test_the_kernel_tells_whether_corosync_is_there(cluster: RealCluster) -> None:
+    script = "from eip_agent.observe.corosync import nobody_listens; print(nobody_listens())"
+
+    def nobody() -> str:
+        source = {"PYTHONPATH": str(Path(__file__).parents[2] / "node_agent/src")}
+        return cluster.run("n2", ["python3", "-c", script], env=source).stdout.strip()
+
+    assert nobody() == "False"
+    cluster.kill_corosync("n2")
+    assert nobody() == "True"
+    cluster.repair()
+    assert nobody() == "False"
 
 
 def test_a_frozen_node_is_lost_and_comes_back_as_it_was(cluster: RealCluster) -> None:

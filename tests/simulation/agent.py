@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from eip_agent.answer.operations import Operations
 from eip_agent.calls.channel import ExchangeError
 from eip_agent.conclude.verdicts import taken_away
+from eip_agent.followup.asking import COMMAND_SECONDS
 from eip_agent.followup.clean_up import CleanUp
 from eip_agent.followup.losses import Losses
 from eip_agent.followup.orders import Orders
@@ -303,7 +304,7 @@ class AgentProcess:
 
     def _crm_resource(self, arguments: list[str]) -> str:
         trouble = self.node.trouble("crm_resource")
-        self.loop.sleep(30.0 if trouble == "hangs" else self.node.rng.uniform(0.05, 0.3))
+        self.loop.sleep(COMMAND_SECONDS if trouble == "hangs" else self.node.rng.uniform(0.05, 0.3))
         if trouble:
             return "TimeoutExpired" if trouble == "hangs" else "exit status 1: Error performing it"
         return self.node.crm_resource(arguments)

@@ -385,14 +385,18 @@ def i8_own_address(watch: Watch, landing: Landing) -> str | None:
 
 
 def i9_orders(watch: Watch) -> str | None:
-    """An accepted order is carried out; a switchover may end with a reason instead."""
+    """An accepted order is carried out; it may end with a reason instead.
+
+    That of a failover is that its target has got into trouble.
+    """
     for order in watch.orders:
         if order.done:
             continue
         standing = address_of(watch, order.cluster_id, order.resource).order
         if standing is not None and standing.id == order.order_id:
             continue  # It waits until its target is fit, or expires.
-        if order.verb == "switchover" and order.order_id in watch.orders_ended:
+        hit = watch.disturbed.get(order.target, NEVER) >= order.at - UNDISTURBED_SECONDS
+        if order.order_id in watch.orders_ended and (order.verb == "switchover" or hit):
             continue
         taken_at = watch.orders_taken.get(order.order_id, order.at)
         # A later one counts even if its operator never got an answer.

@@ -29,6 +29,7 @@ DRIFT_SECONDS = 15.0
 """So long the metadata service may lag behind before an address that does not show is missed."""
 FOLLOW_SECONDS = 30.0
 """Pacemaker is given so long to follow a failover (`follow_ms`)."""
+LATE_SECONDS, NEVER = 3.0, -1e9
 PINNED_SECONDS = 45.0
 LOST_COPY_SECONDS = 60.0
 
@@ -108,14 +109,20 @@ class Recovery:
         watch = self._watch
         for cluster_id, since in self._whole_since.items():
             for allocation_id, (owner, address) in watch.world.region.ec2.addresses.items():
-                rules = [
-                    rule
+                moves = [
+                    (at, rule)
                     for at, rule, landing in watch.moves
                     if landing.allocation_id == allocation_id
                     and at > since
                     and landing.after is not None
                     and (allocation_id, landing.term) not in watch.moved_by_pacemaker
                     and rule not in ("R020", "none")
+                ]
+                # A start that is granted just before its time is over fails; the next one follows.
+                rules = [
+                    rule
+                    for (at, rule), (before, _) in zip(moves, [(NEVER, ""), *moves], strict=False)
+                    if rule != "R061" or at - before >= LATE_SECONDS
                 ]
                 if owner == cluster_id and len(rules) > 1:
                     told = f"{address.resource} of {cluster_id} moved by {', '.join(rules)}"

@@ -271,6 +271,10 @@ class World:
         shorter = {**payload, "minutes": 1}
         asked_at = self.loop.now
 
+        def another() -> None:
+            if asked_at > self.watch.resumed_at.get(cluster.cluster_id, NEVER):
+                self._operate(shorter, lambda _: None)
+
         def answered(answer: Any) -> None:
             self.tell(f"operator: {payload} -> {answer}")
             self.watch.paused(cluster, asked_at, answer)
@@ -278,7 +282,7 @@ class World:
                 # Whoever resumed meanwhile sees that the pause came last.
                 self.operator_resume(cluster)
             elif again and cluster.cluster_id in self.watch.paused_from:
-                self.loop.at(3.0, lambda: self._operate(shorter, lambda _: None))
+                self.loop.at(3.0, another)
 
         self._operate(payload, answered)
 

@@ -59,7 +59,7 @@ def test_nothing_is_cleaned_up_while_the_resource_starts_or_runs(tmp_path: Path)
     assert not pacemaker.asked
 
 
-def test_refused_starts_are_remembered_across_restarts_and_tried_ever_more_rarely(
+def test_refused_starts_are_remembered_across_restarts_and_tried_again_while_pacemaker_fails(
     tmp_path: Path,
 ) -> None:
     pacemaker = Pacemaker()
@@ -72,7 +72,7 @@ def test_refused_starts_are_remembered_across_restarts_and_tried_ever_more_rarel
     pacemaker.trouble = "exit status 1"
     for now in range(1, 121):
         clean_up.step(at(float(now)), 1_000)
-    assert 3 <= len(pacemaker.asked) <= 5
+    assert 20 <= len(pacemaker.asked) <= 25, "a failing command is no reason to wait ever longer"
     assert CleanUp(path, pacemaker.run, quiet, 0.0).resources == ["eip"]
     clean_up.step(at(140.0, pacemaker=with_view()), 1_000)
     clean_up.save()

@@ -231,3 +231,22 @@ def test_a_disk_that_takes_no_memory_of_orders_is_told(tmp_path: Path) -> None:
     Orders(pacemaker.run, lambda event, **_: told.append(event), path).step(ordered(), 1_000)
     assert "The orders under way could not be kept" in told
     assert len(pacemaker.asked) == 2
+
+
+def test_a_move_after_which_it_runs_nowhere_is_taken_back() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    start = ordered().now
+    orders.step(ordered(), 1_000)
+    nowhere = with_view(roles={"eip": "stopped"}, running_on={})
+    elsewhere = with_view(roles={"eip": "stopped"}, running_on={"eip": frozenset({"n2"})})
+    part = with_view(roles={"eip": "starting"}, incomplete={"eip": "stopped"}, running_on={})
+    for view, after in ((nowhere, 9.9), (elsewhere, 20.0), (part, 25.0)):
+        now = start + after
+        orders.step(ordered(now=now, pacemaker_at=now, pacemaker=view), 1_000)
+        assert len(pacemaker.asked) == 2
+    now = start + 29.0
+    assert orders.step(ordered(now=now, pacemaker_at=now, pacemaker=nowhere), 1_000)
+    assert pacemaker.asked[2:] == ["--clear --resource eip"]
+    assert orders.progress is not None
+    assert orders.progress.state == "failed"

@@ -146,11 +146,22 @@ class TestSwitchover:
         assert cluster.address.order is None
         assert local.told.of("decided")[-1] == "R020"
 
+    def test_ends_when_its_target_falls_silent(self, cluster: Cluster, local: Local) -> None:
+        local.settle_on_n1(cluster)
+        request = {"cluster": cluster.id, "holder": "n1", "target": "n2"}
+        local.operate({"verb": "switchover", **request})
+        local.hear(cluster.runs("n1"), after_seconds=10)
+        assert cluster.address.order is not None
+        local.hear(cluster.runs("n1"), after_seconds=20)
+        assert cluster.address.order is None
+        assert "n2 has not reported lately" in cluster.history("note")[-1]["sentence"]["S"]
+
     def test_expires_when_pacemaker_does_not_move(self, cluster: Cluster, local: Local) -> None:
         local.settle_on_n1(cluster)
         request = {"cluster": cluster.id, "holder": "n1", "target": "n2"}
         local.operate({"verb": "switchover", **request})
-        local.hear(cluster.runs("n1"), after_seconds=ORDER_MS[OrderKind.SWITCHOVER] / 1000 - 1)
+        expires_seconds = ORDER_MS[OrderKind.SWITCHOVER] / 1000
+        local.hear(cluster.stands_by("n2"), after_seconds=expires_seconds - 1)
         assert cluster.address.order is not None
         local.hear(cluster.runs("n1"), after_seconds=2)
         after = cluster.snapshot.addresses["eip"]

@@ -7,7 +7,8 @@ from typing import Callable
 
 from eip_agent.calls.commands import ended
 
-_COMMAND_SECONDS = 30.0
+COMMAND_SECONDS = 10.0
+"""It asks and waits for answers of daemons here; one that hangs must not outlast its reason."""
 
 Say = Callable[..., None]
 Run = Callable[[list[str]], str]
@@ -16,7 +17,7 @@ Run = Callable[[list[str]], str]
 
 def crm_resource(command: Sequence[str]) -> str:
     """Runs `crm_resource`; returns its complaint in one line, empty when it succeeded."""
-    done = ended(command, _COMMAND_SECONDS, with_errors=True)
+    done = ended(command, COMMAND_SECONDS, with_errors=True)
     if done.status is None:
         return done.output
     text = " ".join(done.output.split())

@@ -120,16 +120,18 @@ class CleanUp:
         debt.met = met
 
     def _clean_up(self, s: Sight, resource: str, debt: _Debt, reason: str) -> None:
+        trouble = self._run(["--cleanup", "--resource", resource, "--node", s.node_name])
+        if trouble:
+            # It set nothing off, so that it is no reason to wait ever longer.
+            debt.next_try_at = s.now + _FIRST_PAUSE_SECONDS
+            self._say("Pacemaker did not forget the refused start", resource=resource, why=trouble)
+            return
         tries = self._tries[resource] = self._tries.get(resource, 0) + 1
         self._tried_at[resource], self._tried_in[resource] = s.now, debt.met
         pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(tries, 10)
         debt.next_try_at = s.now + min(_LONGEST_PAUSE_SECONDS, pause)
-        trouble = self._run(["--cleanup", "--resource", resource, "--node", s.node_name])
-        if trouble:
-            self._say("Pacemaker did not forget the refused start", resource=resource, why=trouble)
-        else:
-            debt.noted_at = s.now
-            self._say("Pacemaker forgets the refused start", resource=resource, since=reason)
+        debt.noted_at = s.now
+        self._say("Pacemaker forgets the refused start", resource=resource, since=reason)
 
     def _changed(self) -> None:
         self._unsaved = True

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from eip_agent.remember.sight import Sight
 
 _ASK_AGAIN_SECONDS = 30.0
+_BEGIN_SECONDS = 10.0
+"""For a start to begin, or that of a part, once it runs nowhere."""
+
 _LIFETIME, _LIFETIME_SECONDS = "PT1M", 60.0
 _DETAIL_CHARACTERS = 120
 
@@ -132,7 +135,13 @@ class Orders:
         if not is_seen_now(s) and (word is None or word.state != "started"):
             return  # nothing is asked, and nothing called done, on a view that is not of now
         state = followed.state
-        if state in ("seen", "moving") and resource_state(s, resource) == "started":
+        if state == "moving" and self._runs_nowhere(s, resource, followed):
+            # Its ban of the node before would keep it from the service for a minute.
+            told = (
+                self._clear(followed) or "Pacemaker runs it nowhere since it was asked to move it"
+            )
+            self._tell(followed, "failed", told, resource)
+        elif state in ("seen", "moving") and resource_state(s, resource) == "started":
             self._tell(followed, "done", self._clear(followed) or "it is started here", resource)
         elif state == "seen" or self._is_to_be_asked_again(s, address, followed):
             if s.pacemaker.state != "online" or not is_seen_now(s):
@@ -158,6 +167,18 @@ class Orders:
         goes_on = followed.state in ("moving", "done") or (followed.state == "failed" and is_here)
         waiting = goes_on and resource_state(s, address.resource) == "stopped"
         return waiting and not lost_peers(s) and s.now - followed.asked_at >= _ASK_AGAIN_SECONDS
+
+    @staticmethod
+    def _runs_nowhere(s: Sight, resource: str, followed: _Followed) -> bool:
+        """Whether Pacemaker has stopped it elsewhere, and will not start it here.
+
+        A constraint of somebody's, for example, may keep it off this node.
+        """
+        nowhere = resource_state(s, resource) == "stopped" and not s.pacemaker.running_on.get(
+            resource
+        )
+        in_time = s.pacemaker_at - followed.asked_at < _BEGIN_SECONDS
+        return nowhere and not in_time and is_seen_now(s) and resource not in s.pacemaker.incomplete
 
     def _clear(self, followed: _Followed) -> str:
         """Takes back the constraints of a move, which would keep other nodes from taking over."""

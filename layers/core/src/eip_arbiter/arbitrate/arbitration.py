@@ -23,7 +23,7 @@ from eip_arbiter.arbitrate.settling import Settler
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
 from eip_arbiter.decision.policy import Policy
-from eip_arbiter.decision.snapshot import Address, Node, Order, Snapshot
+from eip_arbiter.decision.snapshot import AHEAD_SECONDS, Address, Node, Order, Snapshot
 from eip_arbiter.decision.transition import apply, ordered
 from eip_arbiter.ports import (
     Committed,
@@ -37,9 +37,6 @@ from eip_arbiter.ports import (
     Telemetry,
     Unregistered,
 )
-
-AHEAD_SECONDS = 300
-"""An incarnation begins as the time in seconds, and no clock may be further ahead than this."""
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,8 @@ def _switchover_failed(case: Case, order: Order, target: Node) -> str | None:
         return f"Pacemaker did not move it to {target.name}: {failed}"
     if case.instance_goes(target):
         return f"EC2 says that {target.name} is {case.instance_goes(target)}"
+    if not case.is_fresh(target):
+        return f"{target.name} has not reported lately"
     if case.address.changed_at_ms > order.issued_at_ms:
         return f"{case.name(case.address.holder)} was given {_it(case)} meanwhile"
     return None

@@ -230,6 +230,9 @@ class HistoryEntry:
     evidence: str
 
 
+AHEAD_SECONDS = 300
+"""An incarnation begins as the time in seconds, and no clock may be further ahead than this."""
+
 MOST_FORMER = 4
 """An item stays small; nobody keeps back the reports of so many lost nodes at once."""
 
@@ -273,14 +276,17 @@ class Snapshot:
 
 
 def former_with(snapshot: Snapshot, instance_ids: Collection[str]) -> dict[str, FormerReport]:
-    """What is kept of forgotten nodes once these are forgotten too, the oldest first."""
+    """What is kept of forgotten nodes once these are forgotten too, the oldest first.
+
+    Not a number that no clock chose: an operator forgets such a node so that it is heard again.
+    """
     leaving = {i: snapshot.nodes[i].report for i in instance_ids if i in snapshot.nodes}
     back = {node.instance_id for node in snapshot.nodes.values() if node.report}
     kept = {i: former for i, former in snapshot.former.items() if i not in back}
     kept |= {
         instance: FormerReport(report.incarnation, report.seq, report.received_at_ms)
         for instance, report in leaving.items()
-        if report is not None
+        if report is not None and report.incarnation - report.said_at_ms // 1000 <= AHEAD_SECONDS
     }
     newest = sorted(kept.items(), key=lambda entry: (entry[1].received_at_ms, entry[0]))
     return dict(newest[-MOST_FORMER:])
