@@ -119,7 +119,7 @@ def _one_kind(seed: int, kind: str, count: int, seconds: float) -> Setup:
     return dataclasses.replace(
         plain,
         faults=tuple(faults),
-        serial=False,
+        serial=True,
         calm_from=at,
         answer_ms=3_000,
         token_seconds=1.0,
@@ -160,8 +160,11 @@ def _figures(results: list[Result]) -> str:
     moves = sum(result.counts["moves off a node that ran it"] for result in results)
     p99 = waits[int(0.99 * (len(waits) - 1))] if waits else 0.0
     median = statistics.median(waits) if waits else 0.0
+    away = [seconds for result in results for seconds in result.wrong_place] or [0.0]
+    elsewhere = f"{sum(away) / len(away):.1f} s for each fault, at most {max(away):.1f} s"
     broken = sum(bool(result.violations) for result in results)
     return (
         f"{len(waits)} starts granted, median {median:.2f} s, p99 {p99:.2f} s; "
-        f"{moves} moves off a node that ran it; violations in {broken} of {len(results)} runs"
+        f"{moves} moves off a node that ran it; elsewhere than it runs {elsewhere}; "
+        f"violations in {broken} of {len(results)} runs"
     )
