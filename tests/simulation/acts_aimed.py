@@ -17,7 +17,7 @@ from simulation.acts_cluster import begin_trouble, counted, holder_of
 from simulation.node import Node
 
 HOUR_MS, CLAIM_MS = 3_600_000, 250
-SEEN_SECONDS, STOPPED_SECONDS = 1.5, 3.0
+SEEN_SECONDS, STOPPED_SECONDS, HEARD_AGAIN_SECONDS = 1.5, 3.0, 12.0
 TWIN_QUIET_SECONDS, TWIN_SECONDS, HEARD_SECONDS = 4.0, 16.0, 18.0
 HELD_SECONDS, UNHEARD_SECONDS, STAMP_SECONDS = 110.0, 32.0, 1.3
 MEDDLING_SECONDS = (0.0, 25.0, 60.0)
@@ -61,12 +61,27 @@ def _forge(scene: Scene, node: Node, holder: Node, *, starts_anew: bool) -> None
 
 
 def forged_claim(scene: Scene) -> End | None:
-    """Whoever has the keys of a standby says once that it lost the holder long ago, and claims."""
+    """Whoever has the keys of a standby says once that it lost the holder long ago, and claims.
+
+    By the time that the holder dies indeed, the standby's own agent is to be heard again.
+    """
     holder = holder_of(scene)
     node = next((n for n in scene.cluster.nodes if n is not holder), holder)
     scene.world.watch.disturb(node)
     _forge(scene, node, holder, starts_anew=True)
-    return None
+    return _dies_later(scene, holder, HEARD_AGAIN_SECONDS)
+
+
+def _dies_later(scene: Scene, node: Node, seconds: float) -> End:
+    """A node loses power after a while; returns what brings it back."""
+
+    def dies() -> None:
+        scene.world.watch.disturb(node)
+        if node.powered:
+            node.cut_power()
+
+    scene.world.loop.at(seconds, dies)
+    return lambda: None if node.powered or node.stays_off else node.boot()
 
 
 def muted_survivor(scene: Scene) -> End | None:
@@ -77,14 +92,7 @@ def muted_survivor(scene: Scene) -> End | None:
     if last is None or not holder.powered:
         return None
     world.region.report(dataclasses.replace(last, incarnation=MAX_COUNTER, seq=MAX_COUNTER))
-
-    def dies() -> None:
-        world.watch.disturb(holder)
-        if holder.powered:
-            holder.cut_power()
-
-    world.loop.at(SEEN_SECONDS, dies)
-    return lambda: None if holder.powered or holder.stays_off else holder.boot()
+    return _dies_later(scene, holder, SEEN_SECONDS)
 
 
 def forged_claims(scene: Scene) -> End | None:

@@ -143,7 +143,7 @@ AIMED: dict[str, tuple[tuple[float, float], acts.Act]] = {
     "clone": ((90.0, 120.0), acts_aimed.clone),
     "corosync_bounce": ((15.0, 25.0), acts_aimed.corosync_bounce),
     "drifts": ((110.0, 115.0), acts_aimed.drifts),
-    "forged_claim": ((1.0, 5.0), acts_aimed.forged_claim),
+    "forged_claim": ((40.0, 50.0), acts_aimed.forged_claim),
     "half_a_group": ((110.0, 130.0), acts_aimed.half_a_group),
     "held_words": ((175.0, 190.0), acts_aimed.held_words),
     "late_twin": ((20.0, 25.0), acts_aimed.late_twin),
