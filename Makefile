@@ -6,11 +6,11 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --re
 SEEDS ?= 200
 ROUNDS ?= 20
 SEED ?= 1
-SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging examples lab tests bench
+SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging examples lab tests bench spec
 PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo lab lab-faults test sim sim-mutants bench docs explore check lint build deploy agent-packages packages clean
+.PHONY: help demo lab lab-faults test sim sim-mutants bench docs explore spec check lint build deploy agent-packages packages clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,10 +42,13 @@ docs: $(VENV)/.dev ## Write docs/rules.md anew from the rule table and the scena
 explore: $(VENV)/.dev ## Every interleaving of a small world: ARGS="--nodes 2 --depth 12"
 	@cd tests && ../$(PY) -m exploration $(ARGS)
 
+spec: | $(VENV)/bin/python ## Check the specification's model, or a history: ARGS=--long, ARGS="--history FILE"
+	@$(PY) -m spec $(ARGS)
+
 lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as translated
 	$(VENV)/bin/ruff format --check $(SOURCES)
 	$(VENV)/bin/ruff check $(SOURCES)
-	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests bench
+	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests bench spec
 	$(VENV)/bin/mypy node_agent/packaging/build.py
 	$(VENV)/bin/mypy functions/arbitrate/handler.py
 	$(VENV)/bin/mypy functions/operate/handler.py

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the Debian packages that the real-cluster lab, and the tests of the agent's own packages, of the browser and
-# of the IAM policies, need, where they are missing. Needs root.
+# Installs the Debian packages that the real-cluster lab, and the tests of the agent's own packages, of the browser, of
+# the specification and of the IAM policies, need, where they are missing. Needs root.
 set -eu
-packages="awscli chromium chromium-driver corosync curl iproute2 iptables libxml2-utils man-db pacemaker pacemaker-cli-utils pcs resource-agents rpm systemd util-linux"
+packages="awscli chromium chromium-driver corosync curl gcc iproute2 iptables libxml2-utils man-db pacemaker pacemaker-cli-utils pcs resource-agents rpm spin systemd util-linux"
 command -v npm >/dev/null || packages="$packages npm"  # another Node.js than Debian's will do as well
 missing=
 for package in $packages; do

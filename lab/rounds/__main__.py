@@ -25,6 +25,7 @@ from lab.cluster import enclosure
 from lab.rounds import show
 from lab.rounds.outcome import Outcome, from_json, to_json
 from lab.rounds.plan import KINDS, draw
+from spec.spinning import missing_tools
 
 _TAIL = 3000
 
@@ -116,6 +117,8 @@ def run(arguments: argparse.Namespace) -> int:
         "the AWS is embedded",
         flush=True,
     )
+    for tool in missing_tools():
+        print(f"{tool} is missing: no history is held against the specification", flush=True)
     outcomes: list[Outcome] = []
     try:
         for outcome in play(arguments.seed, numbers, arguments.logs):
@@ -164,7 +167,9 @@ def main() -> int:
     parser.add_argument("--kind", choices=KINDS, help="only rounds with this kind of fault")
     parser.add_argument("--timeline", action="store_true", help="show all that happened")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there")
-    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep nodes' logs of violations")
+    parser.add_argument(
+        "--logs", type=Path, metavar="DIR", help="keep each history, and nodes' logs of violations"
+    )
     arguments = parser.parse_args()
     # So that a polite end cleans up like Ctrl-C does, and Ctrl-C works in a background job too.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -115,7 +115,8 @@ class Facts:
 
     `holder` and `term` are those of its begin; `mark_before` and `mark_after` tell when the
     resource that runs on that node at its begin and at its end was started there. `calls` says who
-    called what, `agents_ended` whose agent ended by itself.
+    called what, `agents_ended` whose agent ended by itself. `export` is the whole history since the
+    cluster was made, as a query of the table gives it; empty where there is none.
     """
 
     plan: Plan
@@ -134,6 +135,7 @@ class Facts:
     mark_before: float | None
     mark_after: float | None
     end: End
+    export: str = ""
 
     @property
     def grants(self) -> tuple[Line, ...]:

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from lab.rounds.facts import Facts, Line, Move
 from lab.rounds.story import LOGGED_SECONDS, SPEECH_SECONDS, Story
+from spec.histories import NoHistoryError, read
+from spec.spinning import ModelError, missing_tools
+from spec.validate import validate
 
 GRANTED_SECONDS = 22.0
 """A move's deadline of 10 s, resumed once."""
@@ -190,6 +193,21 @@ def agents_do_not_end(story: Story) -> Iterator[str]:
 
 
 Invariant = Callable[[Story], Iterator[str]]
+
+
+def steps_are_specified(story: Story) -> Iterator[str]:
+    """The history so far is a run of the protocol's specification; not judged without Spin."""
+    if not story.facts.export or missing_tools():
+        return
+    try:
+        answer = validate(read(story.facts.export))
+    except (ModelError, NoHistoryError) as error:
+        yield f"no verdict: {error}"
+        return
+    if not answer.allowed:
+        yield answer.sentence
+
+
 INVARIANTS: Mapping[str, Invariant] = {
     invariant.__name__: invariant
     for invariant in (
@@ -207,6 +225,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         all_is_well_again,
         functions_do_not_fail,
         agents_do_not_end,
+        steps_are_specified,
     )
 }
 

@@ -77,6 +77,7 @@ def play(lab: Lab, recorder: Recorder, plan: Plan) -> Facts:
             constraints=_constraints(lab),
             dead_letters=recorder.dead_letters() - dead_letters,
         ),
+        export=recorder.export(),
     )
     for node in dead:
         lab.cluster.power_on(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -71,6 +72,23 @@ class Recorder:
         answer = self._lab.aws.invoke("Operate", payload).result
         lines = [_line(line) for line in answer["lines"]]
         return tuple(line for line in reversed(lines) if line.at >= since)
+
+    def export(self) -> str:
+        """The whole history with its evidence: the JSON of a query of the table."""
+        items: list[Any] = []
+        query = {
+            "TableName": self._lab.aws.stack.resources["Table"].ref,
+            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :history)",
+            "ExpressionAttributeValues": {
+                ":pk": {"S": f"cluster#{CLUSTER_ID}"},
+                ":history": {"S": "history#"},
+            },
+        }
+        for page in (
+            self._lab.aws.client("dynamodb", "lab").get_paginator("query").paginate(**query)
+        ):
+            items += page["Items"]
+        return json.dumps({"Items": items})
 
     def dead_letters(self) -> int:
         """How many messages lie in the queue of what nobody could handle."""

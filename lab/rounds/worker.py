@@ -51,9 +51,12 @@ def rounds(size: int, seed: int, numbers: list[int], logs: Path | None) -> Itera
                     break
                 left.pop(0)
                 violations = judge(facts)
-                if violations and logs is not None:
+                if logs is not None:
                     folder = logs / f"round-{plan.number}"
-                    lab.cluster.save_logs(folder)
+                    folder.mkdir(parents=True, exist_ok=True)
+                    (folder / "history.json").write_text(facts.export)
+                    if violations:
+                        lab.cluster.save_logs(folder)
                 yield outcome_of(facts, violations, time.monotonic() - began)
                 if facts.end.trouble:
                     break

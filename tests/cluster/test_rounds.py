@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from needs import needed
 
 from lab.cluster import enclosure
+from spec.spinning import TOOLS
 
 ROUNDS, SEED = 20, 1
 ROOT = Path(enclosure.__file__).parents[2]
@@ -18,6 +21,8 @@ ROOT = Path(enclosure.__file__).parents[2]
 @pytest.mark.real_cluster(outside=True)
 @pytest.mark.timeout(900)
 def test_rounds_of_random_real_faults_violate_no_invariant(tmp_path: Path) -> None:
+    for tool in TOOLS:
+        needed(tool, there=shutil.which(tool) is not None)
     told = tmp_path / "rounds.json"
     command = [sys.executable, "-m", "lab.rounds", "--rounds", str(ROUNDS), "--seed", str(SEED)]
     done = subprocess.run(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +13,13 @@ import pytest
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Phase
+from needs import needed
 
 from lab.rounds.facts import End, Facts, Line, Move, Operation, Put
 from lab.rounds.judge import INVARIANTS, judge
 from lab.rounds.outcome import from_json, outcome_of, timeline, to_json
 from lab.rounds.plan import Fault, Plan
+from spec.spinning import TOOLS
 
 BEGAN = 1000.0
 
@@ -36,6 +40,13 @@ def move(at: float, source: str, target: str, **more: Any) -> Move:
 
 def grant(at: float, term: int, node: str, rule: str = "R070") -> Line:
     return Line(BEGAN + at, "grant", term, rule, f"{node} gets 203.0.113.1 (eip)")
+
+
+def told(version: int, term: int, node: str, rule: str = "R070") -> dict[str, Any]:
+    sentence = f"{rule}: {node} gets 203.0.113.1 (eip) under term {term}: n1 did not answer for 3 s"
+    at_ms = 1000 * version
+    line = {"kind": "grant", "resource": "eip", "term": term, "sentence": sentence}
+    return {**line, "version": version, "at_ms": at_ms, "cluster": "lab"}
 
 
 def end(node: str, term: int, **more: Any) -> End:
@@ -103,6 +114,11 @@ GOOD = {
     ),
 }
 BAD = {
+    "a history that the specification does not allow": (
+        "steps_are_specified",
+        takeover(POWER_LOSS, export=json.dumps([told(1, 4, "n1", "R050"), told(2, 6, "n2")])),
+    ),
+    "a history that is none": ("steps_are_specified", takeover(POWER_LOSS, export="[1]")),
     "a move to a node that Pacemaker starts nothing on": (
         "moves_follow_claims",
         takeover(POWER_LOSS, operations=()),
@@ -278,6 +294,9 @@ def test_a_round_that_went_as_it_must_is_not_complained_about(facts: Facts) -> N
 
 @pytest.mark.parametrize(("invariant", "facts"), BAD.values(), ids=BAD.keys())
 def test_a_round_that_went_wrong_is_complained_about(invariant: str, facts: Facts) -> None:
+    if facts.export:
+        for tool in TOOLS:
+            needed(tool, there=shutil.which(tool) is not None)
     assert invariant in {violation.partition(":")[0] for violation in judge(facts)}
 
 

@@ -43,6 +43,12 @@ PLANTED = {
         ("lab/peers.py", "import eip_agent.settings"),
         ("lab/peers.py", "import eip_contract.report"),
     ],
+    "The specification knows nothing of what it specifies": [
+        ("spec/histories.py", "from eip_arbiter.decision import rules"),
+        ("spec/rows.py", "import eip_contract.report"),
+        ("spec/spinning.py", "import eip_agent.settings"),
+        ("spec/validate.py", "from lab import peers"),
+    ],
 }
 CASES = [(rule, path, line) for rule, cases in PLANTED.items() for path, line in cases]
 
@@ -50,7 +56,7 @@ CASES = [(rule, path, line) for rule, cases in PLANTED.items() for path, line in
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("copy")
-    for part in (*SOURCES, "lab"):
+    for part in (*SOURCES, "lab", "spec"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / part, folder / part, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
@@ -106,6 +112,7 @@ def test_a_new_room_has_to_be_given_its_place(copy: Path, package: str, whose: s
         (f"{CORE}/decision/rules.py", "from lab import peers"),
         (f"{AGENT}/report/reporter.py", "import lab.peers"),
         (f"{CONTRACT}/report.py", "import lab.peers"),
+        (f"{CORE}/decision/rules.py", "from spec import histories"),
     ],
 )
 def test_a_banned_import_is_seen_by_ruff(path: str, line: str) -> None:

@@ -284,10 +284,11 @@ def released_long_ago(watch: Watch, old: Address) -> str | None:
     return f"{old.resource} was taken off {node.key}, {had_it}"
 
 
-def i5_replay(watch: Watch, before: object) -> str | None:
-    """Old reports, delivered again, change nothing."""
-    after = holders(watch)
-    return None if after == before else f"replayed reports changed {before} to {after}"
+def i5_replay(watch: Watch, before: list[tuple[str, str, str | None, int]]) -> str | None:
+    """Old reports, delivered again, change nothing; what tags add meanwhile is no change."""
+    pairs = zip(before, holders(watch), strict=True)
+    changed = [(old, new) for old, new in pairs if old[-1] and old != new]
+    return f"replayed reports changed {changed}" if changed else None
 
 
 def i6_recovers(watch: Watch) -> str | None:

@@ -14,7 +14,7 @@ from eip_contract.report import NodeReport, ReportRejected
 from eip_arbiter.arbitrate.agreeing import agreed
 from eip_arbiter.arbitrate.lookups import NotTaggedError
 from eip_arbiter.arbitrate.narrating import line
-from eip_arbiter.decision.snapshot import Address, Node, Snapshot
+from eip_arbiter.decision.snapshot import Address, HistoryEntry, Node, Snapshot
 from eip_arbiter.ports import Committed, Inventory, Store, Telemetry
 
 
@@ -92,7 +92,7 @@ class Registry:
             return snapshot, plan.waits
         for what, address, sentence in plan.changes:
             self.telemetry.decided(what, sentence, cluster=snapshot.cluster_id)
-            self._note(snapshot, address, sentence)
+            self.store.append_history(self._line(snapshot, address, sentence))
         return outcome.snapshot, plan.waits
 
     def agree_nodes(
@@ -143,28 +143,31 @@ class Registry:
         What one of them holds is with nobody then. No EC2 call is made: the address stays on the
         instance until a node of the cluster claims it.
         """
-        outcome = self.store.forget(snapshot, tuple(gone))
+        told = {i: _belongs_elsewhere(snapshot, i, belongs_to) for i, belongs_to in gone.items()}
+        lines = [
+            self._line(
+                snapshot, a, f"{told[a.holder]}, and {a.public_ip} ({a.resource}) is with nobody"
+            )
+            for a in snapshot.addresses.values()
+            if a.holder in told
+        ]
+        # The first one is part of the change, so that a crash leaves none of it untold.
+        outcome = self.store.forget(snapshot, tuple(gone), lines[0] if lines else None)
         if not isinstance(outcome, Committed):
             return snapshot
-        for instance_id, belongs_to in gone.items():
-            name = snapshot.nodes[instance_id].name
-            tag = f"is tagged eip-arbiter:cluster={belongs_to}" if belongs_to else "lost its tag"
-            sentence = f"{name} ({instance_id}) {tag}: it has no say in {snapshot.cluster_id} now"
+        for instance_id, sentence in told.items():
             self.telemetry.decided(
                 "forgotten", sentence, cluster=snapshot.cluster_id, instance=instance_id
             )
-            for address in snapshot.addresses.values():
-                if address.holder == instance_id:
-                    it = f"{address.public_ip} ({address.resource})"
-                    self._note(snapshot, address, f"{sentence}, and {it} is with nobody")
+        for entry in lines:
+            self.store.append_history(entry)
+        if lines:
+            self.store.drop_waiting(snapshot.cluster_id, [lines[0].version])
         return outcome.snapshot
 
-    def _note(self, snapshot: Snapshot, address: Address, sentence: str) -> None:
+    def _line(self, snapshot: Snapshot, address: Address, sentence: str) -> HistoryEntry:
         """A line of history about an address that tags changed, not a decision."""
-        now = self.clock()
-        self.store.append_history(
-            line(snapshot, address, kind="note", at_ms=now, sentence=sentence)
-        )
+        return line(snapshot, address, kind="note", at_ms=self.clock(), sentence=sentence)
 
     def _forget_terminated(self, snapshot: Snapshot) -> None:
         """A cluster whose instances are replaced again and again must not grow for ever."""
@@ -175,6 +178,12 @@ class Registry:
                 f"{', '.join(gone)} is terminated, says EC2",
                 cluster=snapshot.cluster_id,
             )
+
+
+def _belongs_elsewhere(snapshot: Snapshot, instance_id: str, belongs_to: str) -> str:
+    tag = f"is tagged eip-arbiter:cluster={belongs_to}" if belongs_to else "lost its tag"
+    name = snapshot.nodes[instance_id].name
+    return f"{name} ({instance_id}) {tag}: it has no say in {snapshot.cluster_id} now"
 
 
 def _facts(node: Node) -> str:
