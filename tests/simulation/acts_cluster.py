@@ -16,10 +16,10 @@ UNIT = Path(__file__).parents[2] / "node_agent/systemd/eip-agent.service"
 MODES = ("hangs", "fails", "not_connected")
 
 
-def holder_of(scene: Scene) -> Node:
-    """The node that the first address is granted to, else the one that the fault names."""
-    cluster = scene.cluster
-    address = truth.address_of(scene.world.watch, cluster.cluster_id, scene.node.resources[0])
+def holder_of(scene: Scene, resource: str = "") -> Node:
+    """The node that this or the first address is granted to, else the one that the fault names."""
+    cluster, resource = scene.cluster, resource or scene.node.resources[0]
+    address = truth.address_of(scene.world.watch, cluster.cluster_id, resource)
     return next((n for n in cluster.nodes if n.instance_id == address.holder), scene.node)
 
 
@@ -174,7 +174,7 @@ def two_orders(scene: Scene) -> End | None:
     return lambda: world.weather.end("ec2_slow", 1.0)
 
 
-def _counted(scene: Scene, counter: Counter[Any], *keys: Any) -> End:
+def counted(scene: Scene, counter: Counter[Any], *keys: Any) -> End:
     """Puts something into the configuration; returns what takes it away."""
     pacemaker = scene.cluster.pacemaker
     counter.update(keys)
@@ -191,7 +191,7 @@ def _counted(scene: Scene, counter: Counter[Any], *keys: Any) -> End:
 def unmanaged(scene: Scene) -> End | None:
     """An operator has Pacemaker leave a resource alone."""
     configuration = scene.cluster.pacemaker.configuration
-    return _counted(scene, configuration.unmanaged, scene.world.rng.choice(scene.node.resources))
+    return counted(scene, configuration.unmanaged, scene.world.rng.choice(scene.node.resources))
 
 
 def maintenance(scene: Scene) -> End | None:
@@ -211,7 +211,7 @@ def standby(scene: Scene) -> End | None:
     """An operator puts a node on standby, or all of them."""
     every = scene.fault.amount < 0.2
     names = scene.cluster.pacemaker.names if every else [scene.node.name]
-    return _counted(scene, scene.cluster.pacemaker.configuration.standby, *names)
+    return counted(scene, scene.cluster.pacemaker.configuration.standby, *names)
 
 
 def ban(scene: Scene) -> End | None:
@@ -219,7 +219,7 @@ def ban(scene: Scene) -> End | None:
     cluster = scene.cluster
     resource = scene.world.rng.choice(scene.node.resources)
     stays = scene.fault.amount < 0.3 and cluster.may_lose(scene.node)
-    end = _counted(scene, cluster.pacemaker.configuration.bans, (resource, scene.node.name))
+    end = counted(scene, cluster.pacemaker.configuration.bans, (resource, scene.node.name))
     if stays:
         cluster.unable.add(scene.node.name)
     return None if stays else end
@@ -227,7 +227,7 @@ def ban(scene: Scene) -> End | None:
 
 def red(scene: Scene) -> End | None:
     """A health check takes a node out of service."""
-    return _counted(scene, scene.cluster.pacemaker.configuration.red, scene.node.name)
+    return counted(scene, scene.cluster.pacemaker.configuration.red, scene.node.name)
 
 
 def _with_settings(scene: Scene, **wrong: Any) -> End | None:

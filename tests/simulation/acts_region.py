@@ -142,11 +142,5 @@ def flood(scene: Scene) -> End | None:
 
     again()
 
-    def end() -> None:
-        over.append(True)
-        # Its own reports are old beside the last flood's until it starts anew.
-        if scene.fault.amount >= 0.5 and node.powered and not node.peer.process.frozen:
-            node.incarnation += count[0]
-            node.restart_agent(cleanly=False)
-
-    return end
+    # Its own reports are old beside the flood's, until the agent reads that and goes on above them.
+    return lambda: over.append(True)

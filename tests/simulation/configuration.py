@@ -33,6 +33,11 @@ class Configuration:
     standby: Counter[str] = field(default_factory=Counter)
     bans: Counter[tuple[str, str]] = field(default_factory=Counter)
     red: Counter[str] = field(default_factory=Counter)
+    halves: Counter[str] = field(default_factory=Counter)
+    """Groups of which the later members cannot run."""
+
+    clones: Counter[str] = field(default_factory=Counter)
+    """Resources that run on every node."""
 
     @property
     def strict(self) -> bool:
@@ -68,5 +73,5 @@ class Configuration:
     def heal(self) -> None:
         """Takes everything back but bans, which stay until somebody takes them away."""
         self.maintenance = 0
-        for counter in (self.unmanaged, self.standby, self.red):
+        for counter in (self.unmanaged, self.standby, self.red, self.halves, self.clones):
             counter.clear()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from simulation import acts, acts_cluster, acts_region
+from simulation import acts, acts_aimed, acts_cluster, acts_region
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Fault:
 SILENT = ("hangs", "fails")
 OUTAGES = ("ec2_outage", "function_outage", "dynamodb_outage", "pause")
 BURSTS, BURST_SECONDS = 0.5, 4.0
+AIMED_GAP_SECONDS = (50.0, 70.0)
 CLEAN = (
     "crash",
     "stop_instance",
@@ -138,6 +139,33 @@ KINDS: dict[str, tuple[float, tuple[float, float], acts.Act]] = {
 }
 """Weight, shortest and longest duration in seconds, and what it does."""
 
+AIMED: dict[str, tuple[tuple[float, float], acts.Act]] = {
+    "clone": ((90.0, 120.0), acts_aimed.clone),
+    "corosync_bounce": ((15.0, 25.0), acts_aimed.corosync_bounce),
+    "drifts": ((110.0, 115.0), acts_aimed.drifts),
+    "forged_claim": ((40.0, 50.0), acts_aimed.forged_claim),
+    "half_a_group": ((110.0, 130.0), acts_aimed.half_a_group),
+    "held_words": ((175.0, 190.0), acts_aimed.held_words),
+    "late_twin": ((20.0, 25.0), acts_aimed.late_twin),
+    "left_alone": ((30.0, 40.0), acts_cluster.all_but_one_die),
+    "long_cut": ((100.0, 130.0), acts_aimed.long_cut),
+    "muted_survivor": ((30.0, 40.0), acts_aimed.muted_survivor),
+    "restart_unseen": ((15.0, 25.0), acts_aimed.restart_unseen),
+}
+"""What chance hardly ever brings: runs of their own are made of it. Durations as above."""
+
+OF_PLAIN = ("clone", "half_a_group", "long_cut", "restart_unseen")
+"""What needs a resource that is watched as it is."""
+
+MEASURED: dict[str, acts.Act] = {"forged_claims": acts_aimed.forged_claims}
+"""What the design lets happen, and no run has; `silence` measures it."""
+
+ACTS: dict[str, acts.Act] = {
+    **{kind: act for kind, (_, _, act) in KINDS.items()},
+    **{kind: act for kind, (_, act) in AIMED.items()},
+    **MEASURED,
+}
+
 
 def schedule(
     rng: random.Random, clusters: int, nodes: int, *, begin: float, end: float, count: int
@@ -197,4 +225,14 @@ def one_at_a_time(
             Fault(kind, at, seconds, rng.randrange(clusters), rng.randrange(nodes), rng.random())
         )
         at += seconds + gap
+    return faults
+
+
+def aimed(rng: random.Random, nodes: int, kinds: list[str], *, begin: float) -> list[Fault]:
+    """Aimed faults, one after the other, with calm between them."""
+    faults, at = [], begin
+    for kind in kinds:
+        seconds = rng.uniform(*AIMED[kind][0])
+        faults.append(Fault(kind, at, seconds, 0, rng.randrange(nodes), rng.random()))
+        at += seconds + rng.uniform(*AIMED_GAP_SECONDS)
     return faults

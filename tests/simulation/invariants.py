@@ -72,6 +72,13 @@ LEAVES_REPORTS_ALONE = (
     "dynamodb_outage",
     "wrong_resource_tag",
     "forged_counter",
+    "clone",
+    "drifts",
+    "forged_claim",
+    "half_a_group",
+    "left_alone",
+    "long_cut",
+    "muted_survivor",
 )
 """Faults that touch no node's reports; weather is judged apart."""
 
@@ -319,8 +326,12 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
     ):
         return None
     if holder is node:
-        # Just before the end, the holder before fell silent when this start was nearly over.
+        # Just before the end, unless the holder before fell silent when this start was nearly over.
         granted_for = watch.now - watch.grants[cluster_id, resource, address.term].at
+        _, before = watch.last_granted[cluster_id, resource]
+        if before and before != node.instance_id:
+            dead_since = watch.node(before).stood_still_since()
+            granted_for += MOVE_SECONDS if dead_since <= began else 0.0
         gave_up = (
             f"{node.key} gave {resource} up before its grant of term {address.term} was settled"
         )

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 
 from simulation import (
     mutant,
-    planted_moves,  # noqa: F401 - adds its own to the list, as the next ones do
+    planted_aimed,  # noqa: F401 - adds its own to the list, as the next ones do
+    planted_moves,  # noqa: F401
     planted_nodes,  # noqa: F401
     planted_rules,  # noqa: F401
     planted_unkind,  # noqa: F401
@@ -47,8 +48,8 @@ def planted(name: str) -> Iterator[None]:
 def catch(job: tuple[str, int]) -> tuple[str, int, set[str]]:
     """Runs one seed with one bug; returns what broke, or the error that stopped it."""
     name, seed = job
-    setup = make_setup(seed)
     with planted(name) if name else contextlib.nullcontext():
+        setup = make_setup(seed)
         try:
             return name, seed, broken(run(setup).violations)
         except Exception as error:  # noqa: BLE001 - an assertion of the shipped code caught it

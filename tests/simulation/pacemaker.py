@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from eip_agent.remember.sight import PacemakerView
 
 from lab.simulated.plan import Member as PlanMember
-from lab.simulated.plan import Role, next_step
+from lab.simulated.plan import Role, Step, next_step
 from simulation.clock import Loop
 from simulation.configuration import Configuration
 from simulation.corosync import Corosync
@@ -187,7 +187,13 @@ class PacemakerCluster:
             )
             if here.busy and here.role == "Stopped":
                 return  # its probe has not ended
-        step = next_step(members, side.cib.last_on.get(resource), wanted_on)
+        # Of a clone each copy is as if it were alone.
+        groups = [[m] for m in members] if self.configuration.clones[resource] > 0 else [members]
+        for group in groups:
+            self._begin(next_step(group, side.cib.last_on.get(resource), wanted_on), resource)
+
+    def _begin(self, step: Step | None, resource: str) -> None:
+        """Begins one operation, unless its node cannot do it now."""
         if step is None:
             return
         peer = self.peers[step.node]
@@ -360,13 +366,18 @@ class PacemakerCluster:
         side = peer.side
         names = self.configuration.names
         lost = frozenset(n for n in names if n not in side.members and n not in side.cib.left)
-        roles, running_on, failed_here = {}, {}, set()
+        roles, running_on, failed_here, incomplete = {}, {}, set(), {}
         for resource, here in peer.resources.items():
             roles[resource] = state_of(here)
+            half = self.configuration.halves[resource] > 0
+            if half and roles[resource] == "started":
+                # A group whose first members run alone: nobody knows if the others follow.
+                roles[resource], incomplete[resource] = "starting", "started"
             running_on[resource] = frozenset(
                 name
                 for name in side.members
-                if state_of(self.peers[name].resources[resource]) == "started"
+                if not half
+                and state_of(self.peers[name].resources[resource]) == "started"
                 and not (peer.pending and name != peer.name)
             )
             if (resource, peer.name) in side.cib.failures:
@@ -384,6 +395,7 @@ class PacemakerCluster:
             tops={resource: resource for resource in peer.resources},
             failed_here=frozenset(failed_here),
             failing=RED if self.configuration.red[peer.name] > 0 else (),
+            incomplete=incomplete,
         )
 
     def quorum_mode(self) -> str:

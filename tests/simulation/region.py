@@ -85,6 +85,7 @@ class Region:
         self.calm_from = float("inf")
         self._number = 0
         self._kept_back: dict[str, Callable[[], None] | None] = {}
+        self._held: dict[str, list[Callable[[], None]]] = {}
         self._statuses: dict[str, tuple[Snapshot | None, ClusterStatus | None]] = {}
         self.policy = Policy(ec2_call_ms=int(EC2_CLIENT_SECONDS * 1000))
         ports = RegionPorts(self)
@@ -185,14 +186,26 @@ class Region:
         def handle() -> None:
             self.arbiter.on_report(report, stamp)
 
-        if report.instance_id not in self._kept_back:
+        if report.instance_id in self._held:
+            self._held[report.instance_id].append(handle)
+        elif report.instance_id not in self._kept_back:
             self.publish(handle)
         elif report.awaiting:
             self._kept_back[report.instance_id] = handle
 
-    def _stamp(self) -> int:
+    def deliver_twin(self, report: NodeReport) -> None:
+        """A report that was delivered long ago is delivered again, with its own stamp."""
+        sent_at = self.watch.sent[report.instance_id, report.incarnation, report.seq]
+        stamp = self._stamp(sent_at)
+        self.invoke(lambda: self.arbiter.on_report(report, stamp), retries=0)
+
+    def _stamp(self, at: float | None = None) -> int:
         """The end of the second in which EventBridge takes an event."""
-        return (int(self.loop.now + EPOCH_SECONDS) + 1) * 1000 - 1
+        return (int((self.loop.now if at is None else at) + EPOCH_SECONDS) + 1) * 1000 - 1
+
+    def hold(self, instance_id: str) -> list[Callable[[], None]]:
+        """From now on the bus keeps all that a node says; returns where."""
+        return self._held.setdefault(instance_id, [])
 
     def keep_back(self, instance_id: str) -> None:
         """From now on the bus keeps the last claim of a node, and loses all else that it says."""
@@ -200,10 +213,11 @@ class Region:
 
     def keeps_back(self, instance_id: str) -> bool:
         """Whether it does so now."""
-        return instance_id in self._kept_back
+        return instance_id in self._kept_back or instance_id in self._held
 
     def let_go(self, instance_id: str) -> None:
-        """What was kept back arrives, then all is as before."""
+        """What was kept back arrives, but for what is held; then all is as before."""
+        self._held.pop(instance_id, None)
         handle = self._kept_back.pop(instance_id, None)
         if handle:
             self.invoke(handle)

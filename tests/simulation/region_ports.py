@@ -101,7 +101,7 @@ class CountedEc2(ElasticIpPort):
         if self._region.ec2.refusing:
             self._region.ec2.refusing -= 1
             self._come(0.3)
-            raise MoveFailedError("RequestLimitExceeded", "throttled once")
+            raise MoveFailedError("RequestLimitExceeded", "throttled once", refused=True)
         return super().associate(allocation_id, interface_id, private_ip)
 
     def disassociate(self, association_id: str) -> None:

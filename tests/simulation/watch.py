@@ -126,6 +126,9 @@ class Watch:
     old_grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
     """Of a table that was replaced: what was under way may still land."""
 
+    def __post_init__(self) -> None:
+        self.sayings = bounds.Sayings(self)
+
     @property
     def now(self) -> float:
         """True time."""
@@ -286,6 +289,8 @@ class Watch:
             running = [r for r in node.resources if r in report.resources and truth.runs(node, r)]
             if running and not node.cluster.configuration.red[node.name]:
                 self.ran_when_sent[key] = frozenset(running)
+        if node.agent and report is node.agent.last_report:
+            self.sayings.said(node, report)
 
     def fault(self, cluster: SimulatedCluster, fault: Fault) -> None:
         """A fault begins."""

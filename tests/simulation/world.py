@@ -19,7 +19,7 @@ from simulation.acts import Scene
 from simulation.clock import EPOCH_SECONDS, Loop
 from simulation.configuration import Configuration
 from simulation.ec2 import Instance
-from simulation.faults import KINDS, Fault
+from simulation.faults import ACTS, Fault
 from simulation.invocation import Invocation
 from simulation.node import Node
 from simulation.pacemaker import PacemakerCluster
@@ -186,7 +186,7 @@ class World:
         self.tell(f"FAULT {fault}")
         self.result.injected[fault.kind] += 1
         self.watch.fault(cluster, fault)
-        end = KINDS[fault.kind][2](Scene(self, cluster, fault))
+        end = ACTS[fault.kind](Scene(self, cluster, fault))
         if end is not None:
             self.loop.at(fault.seconds, lambda: self._end(fault, end))
 

@@ -100,7 +100,7 @@ def test_a_history_of_the_simulation_is_a_run_of_the_protocol(seed: int) -> None
         ("old_reports_are_taken", 6),
         ("term_stays", 1),
         ("claim_from_before_the_grant_counts", 4),
-        ("joining_is_giving_up", 21),
+        ("joining_is_giving_up", 23),
         ("pause_forgotten", 5),
         ("order_does_not_pin", 23),
         ("no_reading_is_a_release", 12),
