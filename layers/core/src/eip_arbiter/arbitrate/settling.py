@@ -5,7 +5,7 @@ Nothing is caught here but a failed move, which stays `moving` in the state unti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from eip_arbiter.arbitrate import announcing, narrating
@@ -96,13 +96,30 @@ class Settler:
         # Now, while it is known that it was not done at once: a line's first writing stays.
         lines = [narrating.not_at_once(e, address, error.code) for e in snapshot.waiting]
         told = self.outbox.put(lines)
-        soon_ms = self.clock() + self.policy.retry_ms
-        if error.refused and soon_ms < address.deadline_ms:
-            waits = replace(address, deadline_ms=soon_ms)
-            outcome = self.store.commit(snapshot, waits, (), told=told)
+        sooner = self._soon_again(snapshot, address, told) if error.refused else None
+        return sooner or self.outbox.drop(snapshot, told)
+
+    def _soon_again(
+        self, snapshot: Snapshot, address: Address, told: Collection[int]
+    ) -> Snapshot | None:
+        """The grant with a deadline soon from now; None where it is not this one any more.
+
+        Another address of the cluster may be decided at the same time, which is no reason to wait.
+        """
+        now: Snapshot | None = snapshot
+        for _ in range(COMMITS_TRIED):
+            found = now.addresses.get(address.resource) if now else None
+            soon_ms = self.clock() + self.policy.retry_ms
+            if now is None or found is None or _move(found) != _move(address):
+                return None
+            if soon_ms >= found.deadline_ms:
+                return None
+            waits = replace(found, deadline_ms=soon_ms)
+            outcome = self.store.commit(now, waits, (), told=told)
             if isinstance(outcome, Committed):
                 return outcome.snapshot
-        return self.outbox.drop(snapshot, told)
+            now = self.store.read(snapshot.cluster_id)
+        return None
 
     def _put_right(self, snapshot: Snapshot, overtaken: Address) -> Snapshot:
         """A call to EC2 that ended after a newer grant was made may have displaced that one.
@@ -143,3 +160,8 @@ class Settler:
             return None
         self.telemetry.decided("R031", why, **narrating.fields(snapshot, moving))
         return outcome.snapshot
+
+
+def _move(address: Address) -> tuple[int, Phase, int]:
+    """Which move is under way, if one is."""
+    return address.term, address.phase, address.deadline_ms
