@@ -10,7 +10,7 @@ import pytest
 from core.harness import Cluster
 from core.local import Local
 from core.observed import lines, metrics, rules
-from eip_arbiter.decision.snapshot import Phase
+from eip_arbiter.decision.snapshot import Phase, Snapshot
 from eip_arbiter.ports import Committed, Store
 from eip_contract.report import ResourceState
 
@@ -154,6 +154,35 @@ def test_two_addresses_of_a_cluster_move_together_and_keep_apart(
     assert [cluster.world.holder(resource) for resource in awaiting] == ["n2", "n2"]
     terms = [address.term for address in cluster.snapshot.addresses.values()]
     assert terms == [2, 2]
+
+
+class OthersDecide:
+    """A store in which a commit of another address overtakes each shortened deadline once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.overtaken = store, False
+
+    def commit(self, snapshot: Snapshot, address: Any, *rest: Any, **more: Any) -> Any:
+        if address.phase is Phase.MOVING and "told" in more and not self.overtaken:
+            self.overtaken = True
+            self._store.pause(snapshot, 0)
+        return self._store.commit(snapshot, address, *rest, **more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def test_a_refused_move_is_soon_resumed_though_something_else_was_decided_meanwhile(
+    at_ec2: Callable[..., Fault], cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    at_ec2("throttle", times=2)
+    store = OthersDecide(local.arbiter.store)
+    claim = local.n1_dies(cluster)
+    replace(local.arbiter, store=store).on_report(claim, local.now_ms)
+    assert store.overtaken
+    left_ms = cluster.address.deadline_ms - local.now_ms
+    assert 0 < left_ms <= local.arbiter.policy.retry_ms
 
 
 class StallsAfterTheGrant:
