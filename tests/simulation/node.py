@@ -223,7 +223,7 @@ class Node:
             target = arguments[arguments.index("--node") + 1]
             self.cluster.move(self.peer, resource, target, seconds)
         else:
-            self.cluster.clear(self.peer, resource)
+            self.cluster.clear(self.peer, resource, arguments[arguments.index("--node") + 1])
         return ""
 
     def _ask(self, request: dict[str, Any], seconds: float) -> str:

@@ -351,9 +351,12 @@ class PacemakerCluster:
         peer.side.cib.epoch += 1
         self.schedule(peer.side)
 
-    def clear(self, peer: Peer, resource: str) -> None:
-        """`crm_resource --clear`."""
-        peer.side.cib.wanted.pop(resource, None)
+    def clear(self, peer: Peer, resource: str, node: str = "") -> None:
+        """`crm_resource --clear`, of all nodes or of one."""
+        to, banned, until = peer.side.cib.wanted.pop(resource, (None, None, 0.0))
+        left = to if node and to != node else None, banned if node and banned != node else None
+        if any(left):
+            peer.side.cib.wanted[resource] = (*left, until)
         peer.side.cib.epoch += 1
         self.schedule(peer.side)
 
@@ -388,6 +391,11 @@ class PacemakerCluster:
             quorate=self.quorate(side),
             members=side.members,
             lost=lost,
+            under_way=any(
+                self.peers[name].resources[resource].role in ("Starting", "Stopping")
+                for name in side.members
+                for resource in peer.resources
+            ),
             left=frozenset(side.cib.left - set(side.members)),
             node_ids={name: self.peers[name].number for name in names},
             roles=roles,

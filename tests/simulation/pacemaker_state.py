@@ -28,7 +28,7 @@ class Cib:
 
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
     last_on: dict[str, str] = field(default_factory=dict)
-    wanted: dict[str, tuple[str, str | None, float]] = field(default_factory=dict)
+    wanted: dict[str, tuple[str | None, str | None, float]] = field(default_factory=dict)
     epoch: int = 0
     """Of the configuration, which is on disk: where two differ, the higher one wins."""
 

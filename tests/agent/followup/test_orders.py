@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,21 @@ from agent.conclude.test_view import ME, PEER, sight, status, with_view
 from agent.followup.followed import Pacemaker, at, quiet
 from eip_agent.followup.orders import Orders
 from eip_agent.remember.sight import Sight, Word
+
+CIB = """<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" admin_epoch="0" epoch="1"
+ num_updates="0" have-quorum="1"><configuration><crm_config/><nodes>
+ <node id="1" uname="n1"/><node id="2" uname="n2"/><node id="3" uname="n3"/></nodes>
+ <resources><primitive id="eip" class="ocf" provider="heartbeat" type="Dummy"/></resources>
+ <constraints/></configuration><status>
+ <node_state id="2" uname="n2" in_ccm="true" crmd="online" join="member" expected="member"><lrm
+ id="2"><lrm_resources><lrm_resource id="eip" type="Dummy" class="ocf" provider="heartbeat">
+ <lrm_rsc_op id="eip_last_0" operation_key="eip_start_0" operation="start" call-id="5"
+ rc-code="0" op-status="0" interval="0" transition-key="1:1:0:00000000-0000-0000-0000-000000000000"
+ transition-magic="0:0;1:1:0:00000000-0000-0000-0000-000000000000" on_node="n2"/></lrm_resource>
+ </lrm_resources></lrm></node_state>
+ <node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member"/>
+ <node_state id="3" uname="n3" in_ccm="true" crmd="online" join="member" expected="member"/>
+ </status></cib>"""
 
 
 def ordered(**changes: Any) -> Sight:
@@ -31,7 +50,7 @@ def test_an_order_moves_the_outermost_resource_once_and_clears_when_it_is_here()
     assert orders.progress is not None
     assert orders.progress.state == "moving"
     orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
-    assert pacemaker.asked[2:] == ["--clear --resource group"]
+    assert pacemaker.asked[2:] == ["--clear --resource group --node n1"]
     assert orders.progress.state == "done"
 
 
@@ -53,7 +72,9 @@ def test_two_orders_at_once_are_followed_each_by_itself() -> None:
     started = {name: Word("started", 99.0) for name in ("eip", "vip")}
     for _ in range(5):
         orders.step(dataclasses.replace(both, status=two, words=started), 1_000)
-    assert pacemaker.asked[4:] == ["--clear --resource eip", "--clear --resource vip"]
+    assert pacemaker.asked[4:] == [
+        f"--clear --resource {name} --node n1" for name in ("eip", "vip")
+    ]
 
 
 def test_of_two_orders_each_ones_progress_has_its_turn_in_a_report() -> None:
@@ -109,7 +130,7 @@ def test_an_order_that_is_withdrawn_leaves_no_ban_but_never_disturbs_a_start() -
     assert len(pacemaker.asked) == 2
     orders.step(withdrawn, 1_000)
     orders.step(withdrawn, 1_000)
-    assert pacemaker.asked[2:] == ["--clear --resource eip"]
+    assert pacemaker.asked[2:] == ["--clear --resource eip --node n1"]
 
 
 def test_orders_for_others_or_past_or_while_pacemaker_is_away_move_nothing() -> None:
@@ -188,7 +209,29 @@ def test_what_a_lost_target_had_pacemaker_do_is_taken_back_once() -> None:
     pacemaker.trouble = ""
     for now in (3.0, 4.0):
         orders.step(at(now, status=ordered, pacemaker=lost), 0)
-    assert pacemaker.asked == ["--clear --resource eip"] * 2, "until it succeeds, and then no more"
+    both = [f"--clear --resource eip --node {node}" for node in ("n1", "n2")]
+    assert pacemaker.asked == both * 2, "until it succeeds, and then no more"
+
+
+def test_a_node_that_a_move_did_not_ban_takes_nothing_back() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    ordered = status(PEER, order_id="ops-1", order_target=PEER, order_until_ms=99)
+    lost = with_view(members=("n1",), lost=frozenset({"n2"}))
+    idle = {"words": {"eip": Word("stopped", -100.0)}}
+    for now in (1.0, 2.0, 3.0):
+        orders.step(at(now, status=ordered, pacemaker=lost, **idle), 0)
+    assert pacemaker.asked == []
+
+
+def test_until_ec2_has_it_here_pacemaker_is_not_asked_to_follow() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    moving = status(ME, order_id="o1", order_target=ME, order_until_ms=5_000, phase="moving")
+    orders.step(ordered(status=moving), 1_000)
+    assert pacemaker.asked == []
+    orders.step(ordered(), 1_000)
+    assert len(pacemaker.asked) == 2
 
 
 def test_an_agent_that_starts_anew_takes_back_what_is_over(tmp_path: Path) -> None:
@@ -197,7 +240,7 @@ def test_an_agent_that_starts_anew_takes_back_what_is_over(tmp_path: Path) -> No
     assert len(pacemaker.asked) == 2
     over = ordered(status=status(PEER))
     Orders(pacemaker.run, quiet, path).step(over, 1_000)
-    assert pacemaker.asked[2:] == ["--clear --resource eip"]
+    assert pacemaker.asked[2:] == ["--clear --resource eip --node n1"]
     Orders(pacemaker.run, quiet, path).step(over, 1_000)
     assert len(pacemaker.asked) == 3, "only once"
 
@@ -212,7 +255,8 @@ def test_what_a_lost_target_had_pacemaker_do_is_taken_back_after_a_start_anew(
     lost = with_view(members=("n1",), lost=frozenset({"n2"}))
     for now in (2.0, 3.0):
         anew.step(at(now, status=status(PEER), pacemaker=lost), 0)
-    assert pacemaker.asked == ["--clear --resource eip"]
+    both = [f"--clear --resource eip --node {node}" for node in ("n1", "n2")]
+    assert pacemaker.asked == both
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"moved": 1}', '{"elsewhere": {"o": ["eip"]}}'])
@@ -237,16 +281,49 @@ def test_a_move_after_which_it_runs_nowhere_is_taken_back() -> None:
     pacemaker = Pacemaker()
     orders = Orders(pacemaker.run, quiet)
     start = ordered().now
-    orders.step(ordered(), 1_000)
-    nowhere = with_view(roles={"eip": "stopped"}, running_on={})
     elsewhere = with_view(roles={"eip": "stopped"}, running_on={"eip": frozenset({"n2"})})
-    part = with_view(roles={"eip": "starting"}, incomplete={"eip": "stopped"}, running_on={})
-    for view, after in ((nowhere, 9.9), (elsewhere, 20.0), (part, 25.0)):
+    orders.step(ordered(pacemaker=elsewhere, pacemaker_at=start), 1_000)
+    nowhere = dataclasses.replace(elsewhere, running_on={})
+    busy = dataclasses.replace(nowhere, under_way=True)
+    part = dataclasses.replace(
+        nowhere, roles={"eip": "starting"}, incomplete={"eip": "stopped"}, under_way=False
+    )
+    looks = [(nowhere, 1), (elsewhere, 2), (nowhere, 3), (busy, 12), (nowhere, 13), (part, 14)]
+    looks += [(nowhere, 15), (nowhere, 24.9)]
+    for view, after in looks:
         now = start + after
         orders.step(ordered(now=now, pacemaker_at=now, pacemaker=view), 1_000)
-        assert len(pacemaker.asked) == 2
-    now = start + 29.0
+    clears = [line for line in pacemaker.asked if line.startswith("--clear")]
+    assert clears == []
+    now = start + 25.0
     assert orders.step(ordered(now=now, pacemaker_at=now, pacemaker=nowhere), 1_000)
-    assert pacemaker.asked[2:] == ["--clear --resource eip"]
+    clears = [line for line in pacemaker.asked if line.startswith("--clear")]
+    assert clears == [f"--clear --resource eip --node {node}" for node in ("n1", "n2")]
     assert orders.progress is not None
     assert orders.progress.state == "failed"
+
+
+@pytest.mark.skipif(shutil.which("crm_resource") is None, reason="needs Pacemaker's crm_resource")
+def test_an_operators_own_ban_outlives_an_order(tmp_path: Path) -> None:
+    """With Pacemaker's own crm_resource, on a CIB in a file."""
+    cib = tmp_path / "cib.xml"
+    cib.write_text(CIB)
+
+    def run(arguments: list[str]) -> str:
+        environment = {**os.environ, "CIB_file": str(cib)}
+        done = subprocess.run(
+            ["crm_resource", *arguments], env=environment, capture_output=True, check=False
+        )
+        return done.stderr.decode() if done.returncode else ""
+
+    assert not run(["--ban", "--resource", "eip", "--node", "n3"])
+    orders = Orders(run, quiet)
+    there = with_view(roles={"eip": "stopped"}, running_on={"eip": frozenset({"n2"})})
+    orders.step(ordered(pacemaker=there), 1_000)
+    assert orders.progress is not None
+    assert orders.progress.state == "moving", orders.progress.detail
+    assert "cli-ban-eip-on-n2" in cib.read_text()
+    orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
+    assert orders.progress.state == "done", orders.progress.detail
+    left = re.findall(r'id="(cli-[a-z]+-eip[a-z0-9-]*)"', cib.read_text())
+    assert left == ["cli-ban-eip-on-n3"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eip_contract.fields import NAME
 from eip_contract.report import OrderProgress
+from eip_contract.state_item import SETTLED
 
 from eip_agent.conclude.verdicts import is_seen_now
 from eip_agent.conclude.view import lost_peers, resource_state
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _ASK_AGAIN_SECONDS = 30.0
 _BEGIN_SECONDS = 10.0
-"""For a start to begin, or that of a part, once it runs nowhere."""
+"""For a start to begin, once it runs nowhere and Pacemaker does nothing."""
 
 _LIFETIME, _LIFETIME_SECONDS = "PT1M", 60.0
 _DETAIL_CHARACTERS = 120
@@ -31,22 +32,38 @@ _DETAIL_CHARACTERS = 120
 
 @dataclass
 class _Followed:
-    """An order to this node about one resource, and the constraint that was made for it."""
+    """An order to this node about one resource, and the constraint that was made for it.
+
+    `banned`: the nodes that it ran on then, which the constraint keeps it off.
+    """
 
     id: str
     state: str = ""
     moved_top: str = ""
     asked_at: float = NEVER
+    nowhere_since: float | None = None
+    banned: tuple[str, ...] = ()
 
 
 @dataclass
 class _Elsewhere:
-    """An order to another node, when it was seen last, and whether its constraints were cleared."""
+    """An order to another node, when it was seen last, and whether its constraints were cleared.
+
+    `ran_here`: so that it was this node which the move banned.
+    """
 
     resource: str
     target: str
     seen_at: float
+    ran_here: bool = False
     freed: bool = False
+
+
+def _ran_lately(s: Sight, resource: str) -> bool:
+    word = s.words.get(resource)
+    if word is not None:
+        return word.state == "started" or s.now - word.at < _LIFETIME_SECONDS
+    return s.node_name in s.pacemaker.running_on.get(resource, frozenset())
 
 
 class Orders:
@@ -91,7 +108,7 @@ class Orders:
             for resource, followed in self._followed.items():
                 if resource not in ordered:
                     # Withdrawn or expired before Pacemaker followed: leave no ban of other nodes.
-                    self._clear(followed)
+                    self._clear(s, followed)
         self._free_from_the_lost(s, addresses)
         return self.progress
 
@@ -105,17 +122,19 @@ class Orders:
             target = address.order_target or s.instance_id
             if address.order_id and target != s.instance_id and s.status:
                 name = s.status.node_names.get(target, target)
-                known = self.of_others.get(address.order_id)
-                freed = known is not None and known.freed
-                seen = _Elsewhere(address.resource, name, s.now, freed)
-                self.of_others[address.order_id] = seen
+                known = self.of_others.setdefault(
+                    address.order_id, _Elsewhere(address.resource, name, s.now)
+                )
+                known.seen_at = s.now
+                known.ran_here = known.ran_here or _ran_lately(s, address.resource)
         for order_id, order in list(self.of_others.items()):
             if s.now - order.seen_at > _LIFETIME_SECONDS:
                 del self.of_others[order_id]
             elif not order.freed and order.target in s.pacemaker.lost and is_seen_now(s):
                 # Not for a link that is down: it may be up before Pacemaker has moved it.
                 top = s.pacemaker.tops.get(order.resource, order.resource)
-                trouble = self._run(["--clear", "--resource", top])
+                nodes = (s.node_name, order.target) if order.ran_here else ()
+                trouble = "; ".join(filter(None, [self._clear_on(top, node) for node in nodes]))
                 order.freed = not trouble
                 self._say(
                     "An order's constraints are taken back: its target is lost",
@@ -128,8 +147,9 @@ class Orders:
         resource = address.resource
         followed = self._followed.get(resource)
         if followed is None or followed.id != order_id:
-            moved_top = followed.moved_top if followed else ""
-            followed = self._followed[resource] = _Followed(order_id, moved_top=moved_top)
+            moved_top, banned = (followed.moved_top, followed.banned) if followed else ("", ())
+            followed = _Followed(order_id, moved_top=moved_top, banned=banned)
+            self._followed[resource] = followed
             self._tell(followed, "seen", "none", resource)
         word = s.words.get(resource)
         if not is_seen_now(s) and (word is None or word.state != "started"):
@@ -137,16 +157,18 @@ class Orders:
         state = followed.state
         if state == "moving" and self._runs_nowhere(s, resource, followed):
             # Its ban of the node before would keep it from the service for a minute.
-            told = (
-                self._clear(followed) or "Pacemaker runs it nowhere since it was asked to move it"
-            )
+            told = self._clear(s, followed) or "Pacemaker was asked to move it, and runs it nowhere"
             self._tell(followed, "failed", told, resource)
         elif state in ("seen", "moving") and resource_state(s, resource) == "started":
-            self._tell(followed, "done", self._clear(followed) or "it is started here", resource)
+            self._tell(followed, "done", self._clear(s, followed) or "it is started here", resource)
         elif state == "seen" or self._is_to_be_asked_again(s, address, followed):
             if s.pacemaker.state != "online" or not is_seen_now(s):
                 return
-            followed.asked_at = s.now
+            if address.holder == s.instance_id and address.phase != SETTLED:
+                return  # until EC2 has it here, it serves where it is
+            followed.asked_at, followed.nowhere_since = s.now, None
+            running_on = s.pacemaker.running_on.get(resource, frozenset())
+            followed.banned = tuple(sorted({*followed.banned, *running_on} - {s.node_name}))
             top = followed.moved_top = s.pacemaker.tops.get(resource, resource)
             # A failure that Pacemaker remembers of this node would beat the operator's word.
             self._run(["--cleanup", "--resource", top, "--node", s.node_name])
@@ -174,32 +196,54 @@ class Orders:
 
         A constraint of somebody's, for example, may keep it off this node.
         """
-        nowhere = resource_state(s, resource) == "stopped" and not s.pacemaker.running_on.get(
-            resource
+        seen = s.pacemaker
+        nowhere = (
+            is_seen_now(s)
+            and s.pacemaker_at > followed.asked_at
+            and resource_state(s, resource) == "stopped"
+            and not seen.running_on.get(resource)
+            and resource not in seen.incomplete
+            # What it needs may still be stopping there, or starting here.
+            and not seen.under_way
         )
-        in_time = s.pacemaker_at - followed.asked_at < _BEGIN_SECONDS
-        return nowhere and not in_time and is_seen_now(s) and resource not in s.pacemaker.incomplete
+        if not nowhere:
+            followed.nowhere_since = None
+            return False
+        if followed.nowhere_since is None:
+            followed.nowhere_since = s.pacemaker_at
+        return s.pacemaker_at - followed.nowhere_since >= _BEGIN_SECONDS
 
-    def _clear(self, followed: _Followed) -> str:
-        """Takes back the constraints of a move, which would keep other nodes from taking over."""
+    def _clear(self, s: Sight, followed: _Followed) -> str:
+        """Takes back the constraints of a move, which would keep other nodes from taking over.
+
+        By their nodes: without one Pacemaker forgets an operator's bans of others as well.
+        """
         top, followed.moved_top = followed.moved_top, ""
-        return self._run(["--clear", "--resource", top]) if top else ""
+        nodes, followed.banned = (s.node_name, *followed.banned), ()
+        troubles = [self._clear_on(top, node) for node in nodes] if top else []
+        return "; ".join(filter(None, troubles))
+
+    def _clear_on(self, top: str, node: str) -> str:
+        return self._run(["--clear", "--resource", top, "--node", node])
 
     def _load(self, kept: dict[str, Any]) -> None:
         try:
-            for resource, (order_id, top) in kept.get("moved", {}).items():
-                self._followed[resource] = _Followed(str(order_id), moved_top=str(top))
-            for order_id, (resource, target) in kept.get("elsewhere", {}).items():
-                now = time.monotonic()
-                self.of_others[order_id] = _Elsewhere(str(resource), str(target), now)
+            now = time.monotonic()
+            for resource, (order_id, top, banned) in kept.get("moved", {}).items():
+                nodes = tuple(map(str, banned))
+                self._followed[resource] = _Followed(order_id, "moving", top, now, None, nodes)
+            for order_id, (resource, target, ran_here) in kept.get("elsewhere", {}).items():
+                self.of_others[order_id] = _Elsewhere(resource, target, now, bool(ran_here))
         except (AttributeError, TypeError, ValueError):
             self._say("The orders that were under way cannot be read", path=self._path)
 
     def _save(self) -> None:
         followed, others = self._followed.items(), self.of_others.items()
         keep = {
-            "moved": {name: [f.id, f.moved_top] for name, f in followed if f.moved_top},
-            "elsewhere": {i: [o.resource, o.target] for i, o in others if not o.freed},
+            "moved": {
+                name: [f.id, f.moved_top, [*f.banned]] for name, f in followed if f.moved_top
+            },
+            "elsewhere": {i: [o.resource, o.target, o.ran_here] for i, o in others if not o.freed},
         }
         if not self._path or keep == self._saved:
             return

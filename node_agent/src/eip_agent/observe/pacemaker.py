@@ -25,6 +25,7 @@ _FAILED = re.compile(r"(?P<resource>[^:]+?)(?::[0-9]+)?_(?:start|monitor)_[0-9]+
 """The key of an operation, `eip_monitor_10000`; a clone's instance is `eip:0`."""
 
 _CURRENT_ROLES = {"Master": "Promoted", "Slave": "Unpromoted"}
+_UNDER_WAY = ("Starting", "Stopping", "Promoting", "Demoting", "Migrating")
 _STATES = {
     "Started": "started",
     "Promoted": "started",
@@ -82,7 +83,13 @@ def parse_crm_mon(text: str, node_name: str, watched: Iterable[str]) -> Pacemake
         if nodes[node_name].get("health") == "red"
         else (),
     )
+    view = dataclasses.replace(view, under_way=any(map(_is_under_way, root.iter("resource"))))
     return _with_resources(view, root, node_name, watched)
+
+
+def _is_under_way(resource: ET.Element) -> bool:
+    """Whether Pacemaker is changing where this runs; a monitor changes nothing."""
+    return any(resource.get(name, "") in _UNDER_WAY for name in ("role", "pending"))
 
 
 def parse_quorum_mode(text: str) -> str:

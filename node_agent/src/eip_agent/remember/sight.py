@@ -22,6 +22,7 @@ class PacemakerView:
     `tops` the outermost group or clone around it, `failed_here` those that failed here.
     `incomplete` names those of which a part runs here and no other part starts, and what such a
     resource is once it has stayed so: `started` or `stopped`. Until then it is `starting`.
+    `under_way`: Pacemaker starts, stops, promotes or moves something, be it watched or not.
     """
 
     state: str = "unknown"
@@ -37,6 +38,7 @@ class PacemakerView:
     failed_here: frozenset[str] = frozenset()
     failing: tuple[str, ...] = ()
     incomplete: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    under_way: bool = False
 
 
 @dataclass(frozen=True)

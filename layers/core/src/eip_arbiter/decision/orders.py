@@ -23,7 +23,9 @@ def ended(case: Case, order: Order) -> str | None:
     if case.now_ms >= order.until_ms:
         return f"it expired before {name} claimed {_it(case)}"
     if case.address.holder == order.target:
-        return None if case.is_moving else _target_has_it(case, order, target)
+        # A move that EC2 does not make must not keep the service from where the address still is.
+        under_way = case.is_moving and (case.is_moving_in_time or case.claims(target))
+        return None if under_way else _target_has_it(case, order, target)
     return _switchover_failed(case, order, target) if order.kind is OrderKind.SWITCHOVER else None
 
 
