@@ -215,6 +215,8 @@ class AgentProcess:
             s.last_roles,
             s.ever_seen,
             s.owed,
+            s.links_unread,
+            bool(self.board.looking.trouble),
         )
 
     def _watch_links(self) -> float:

@@ -388,7 +388,7 @@ def i8_own_address(watch: Watch, landing: Landing) -> str | None:
 def i9_orders(watch: Watch) -> str | None:
     """An accepted order is carried out; it may end with a reason instead.
 
-    That of a failover is that its target has got into trouble.
+    That of a failover is that its target, or AWS, has got into trouble.
     """
     for order in watch.orders:
         if order.done:
@@ -396,7 +396,8 @@ def i9_orders(watch: Watch) -> str | None:
         standing = address_of(watch, order.cluster_id, order.resource).order
         if standing is not None and standing.id == order.order_id:
             continue  # It waits until its target is fit, or expires.
-        hit = watch.disturbed.get(order.target, NEVER) >= order.at - UNDISTURBED_SECONDS
+        struck_at = max(watch.disturbed.get(order.target, NEVER), watch.world.weather.struck_at)
+        hit = struck_at >= order.at - UNDISTURBED_SECONDS
         if order.order_id in watch.orders_ended and (order.verb == "switchover" or hit):
             continue
         taken_at = watch.orders_taken.get(order.order_id, order.at)

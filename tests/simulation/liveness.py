@@ -185,6 +185,7 @@ class Lasting:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._since: dict[tuple[str, ...], float] = {}
+        self._looked_at: dict[tuple[str, str], float] = {}
 
     def look(self, cluster: SimulatedCluster, resource: str, running: Iterable[Node]) -> None:
         """One look at one resource, of which these nodes run copies."""
@@ -192,8 +193,12 @@ class Lasting:
         address = truth.address_of(watch, cluster.cluster_id, resource)
         running = list(running)
         holder = next((n for n in cluster.nodes if n.instance_id == address.holder), None)
-        helpless = watch.world.weather.is_bad or watch.is_paused(cluster)
-        healthy = [] if helpless else [n for n in running if n is not holder and hears(n)]
+        looked_at = self._looked_at.get((cluster.cluster_id, resource), watch.now)
+        self._looked_at[cluster.cluster_id, resource] = watch.now
+        if watch.world.weather.is_bad or watch.is_paused(cluster):
+            self._hold(cluster.cluster_id, resource, watch.now - looked_at)
+            return
+        healthy = [n for n in running if n is not holder and hears(n)]
         order = address.order
         settled = address.phase is Phase.SETTLED and holder is not None
         pinned = order is not None and order.kind is OrderKind.FAILOVER
@@ -210,6 +215,12 @@ class Lasting:
                 self._lasts(LOST_COPY_SECONDS, "lost_copy_runs_on", node.key, resource)
             else:
                 self._since.pop(("lost_copy_runs_on", node.key, resource), None)
+
+    def _hold(self, cluster_id: str, resource: str, seconds: float) -> None:
+        """Time in which nobody could do anything does not count, and ends nothing."""
+        for key in self._since:
+            if key[1].startswith(cluster_id) and key[2] == resource:
+                self._since[key] += seconds
 
     def _lasts(self, most: float, name: str, whose: str, resource: str) -> None:
         watch, key = self._watch, (name, whose, resource)

@@ -14,7 +14,7 @@ import pytest
 from agent.conclude.test_view import ME, PEER, sight, status, with_view
 from agent.followup.followed import Pacemaker, at, quiet
 from eip_agent.followup.orders import Orders
-from eip_agent.remember.sight import Sight, Word
+from eip_agent.remember.sight import PacemakerView, Sight, Word
 
 CIB = """<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" admin_epoch="0" epoch="1"
  num_updates="0" have-quorum="1"><configuration><crm_config/><nodes>
@@ -288,6 +288,7 @@ def test_a_move_after_which_it_runs_nowhere_is_taken_back() -> None:
     part = dataclasses.replace(
         nowhere, roles={"eip": "starting"}, incomplete={"eip": "stopped"}, under_way=False
     )
+    looks: list[tuple[PacemakerView, float]]
     looks = [(nowhere, 1), (elsewhere, 2), (nowhere, 3), (busy, 12), (nowhere, 13), (part, 14)]
     looks += [(nowhere, 15), (nowhere, 24.9)]
     for view, after in looks:

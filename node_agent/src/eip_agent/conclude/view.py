@@ -143,7 +143,9 @@ def cadence_seconds(
         address.holder == s.instance_id and address.refused_claimant
         for address in s.status.addresses.values()
     )
-    troubled = s.pacemaker.state in ("unknown", "pending")
+    # Who cannot see a cut might answer calmly while the other side counts on an answer each second.
+    unseen = s.pacemaker_trouble or s.links_unread
+    troubled = s.pacemaker.state in ("unknown", "pending") or unseen
     alert = suspects or challenged or troubled or any(_is_missed(s, name) for name in s.owed)
     return settings.alert_seconds if alert else settings.calm_seconds
 

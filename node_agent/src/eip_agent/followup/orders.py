@@ -155,10 +155,10 @@ class Orders:
         if not is_seen_now(s) and (word is None or word.state != "started"):
             return  # nothing is asked, and nothing called done, on a view that is not of now
         state = followed.state
-        if state == "moving" and self._runs_nowhere(s, resource, followed):
+        in_vain = self._in_vain(s, resource, followed) if state == "moving" else ""
+        if in_vain:
             # Its ban of the node before would keep it from the service for a minute.
-            told = self._clear(s, followed) or "Pacemaker was asked to move it, and runs it nowhere"
-            self._tell(followed, "failed", told, resource)
+            self._tell(followed, "failed", self._clear(s, followed) or in_vain, resource)
         elif state in ("seen", "moving") and resource_state(s, resource) == "started":
             self._tell(followed, "done", self._clear(s, followed) or "it is started here", resource)
         elif state == "seen" or self._is_to_be_asked_again(s, address, followed):
@@ -189,6 +189,16 @@ class Orders:
         goes_on = followed.state in ("moving", "done") or (followed.state == "failed" and is_here)
         waiting = goes_on and resource_state(s, address.resource) == "stopped"
         return waiting and not lost_peers(s) and s.now - followed.asked_at >= _ASK_AGAIN_SECONDS
+
+    def _in_vain(self, s: Sight, resource: str, followed: _Followed) -> str:
+        """Why Pacemaker was asked in vain, or nothing while that is not known."""
+        word = s.words.get(resource)
+        refused = word is not None and word.state == "stopped" and word.at > followed.asked_at
+        if refused and resource in s.owed:
+            return "its start here was refused"
+        if self._runs_nowhere(s, resource, followed):
+            return "Pacemaker was asked to move it, and runs it nowhere"
+        return ""
 
     @staticmethod
     def _runs_nowhere(s: Sight, resource: str, followed: _Followed) -> bool:

@@ -191,9 +191,12 @@ class Watchers:
             links = self._links.read(names)
         except NoReadingError as error:
             self._asking_corosync.failed("unreadable", str(error))
+            self._board.know(links_unread=True)
             stands = began - self._links_at < self._stands_seconds
             return (s.links, s.corosync_gone) if stands else (None, False)
         self._asking_corosync.succeeded()
+        if s.links_unread:
+            self._board.know(links_unread=False)
         self._links_at = began
         return links, links is None
 
@@ -214,13 +217,15 @@ class Watchers:
         return self._settings.status_seconds if calm else self._settings.alert_seconds
 
     def _take_status(self, s: Sight, status: ClusterStatus | None, began: float) -> None:
-        before = {} if s.status is None else s.status.last_reports
+        same = s.status is not None and status is not None and s.status.table_id == status.table_id
+        before = s.status.last_reports if s.status is not None and same else {}
         reports = {} if status is None else status.last_reports
         late = frozenset() if status is None else status.late
         advanced = {
-            # A word that comes late, as after an outage, may be that of a node that is dead.
+            # A word that comes late, as after an outage, may be that of a node that is dead; and
+            # this read, which need not be consistent, may be older than the last one.
             instance: s.advanced_at.get(instance, NEVER if instance in late else began)
-            if before.get(instance) == order or instance in late
+            if before.get(instance, (0, 0)) >= order or instance in late
             else began
             for instance, order in reports.items()
         }

@@ -65,7 +65,8 @@ class Sight:
     `pacemaker_at` and `status_at` are when the reading that brought them began: a view that only
     stands because the looks since then brought nothing keeps its time, and `pacemaker_trouble` says
     what went wrong. `links` is None while it is not known what Corosync's links reach,
-    `corosync_gone` only while Corosync positively does not answer here. `last_roles` are
+    `corosync_gone` only while Corosync positively does not answer here, `links_unread` while the
+    last question about its links brought nothing or takes long. `last_roles` are
     those of the last settled view, `contradicted_since` tells since when Pacemaker has shown a
     resource stopped that was started here, `incomplete_since` since when a part of it runs alone,
     `link_changed_at` when a link went up or down. `orders_since` tells for each order that stands
@@ -86,6 +87,7 @@ class Sight:
     quorum_mode: str = "unknown"
     links: Mapping[int, bool] | None = None
     corosync_gone: bool = False
+    links_unread: bool = False
     ever_seen: frozenset[str] = frozenset()
     last_roles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     contradicted_since: Mapping[str, float] = dataclasses.field(default_factory=dict)

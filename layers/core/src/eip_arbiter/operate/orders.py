@@ -78,6 +78,7 @@ def order(
     if known and request.dry_run:
         return _would_repeat(address, wanted, target)
     came_from: str | None = wanted.holder
+    replaced = ""
     if known:
         # Of an order that ended, the state does not keep from where it moved.
         came_from = address.order.holder if _stands(address, wanted) and address.order else None
@@ -87,6 +88,8 @@ def order(
         if request.dry_run:
             return _rehearsed(snapshot, address, target, kind)
         line = _line(snapshot, address, wanted) + request.author
+        if address.order:
+            replaced = f"; it replaces order {address.order.id}"
         try:
             snapshot = unless_lost(arbiter.on_order(snapshot, request.resource, wanted, line))
         except StoreUnansweredError as error:
@@ -105,7 +108,8 @@ def order(
         # Else the grant in force is the one before.
         answer |= {"term": address.term, "rule": address.rule}
     answer["duration_ms"] = arbiter.clock() - started_ms
-    return {**answer, "sentence": _order_sentence(snapshot, address, wanted, target, done=done)}
+    sentence = _order_sentence(snapshot, address, wanted, target, done=done)
+    return {**answer, "sentence": sentence + replaced}
 
 
 def _unknown(wanted: Order, error: StoreUnansweredError) -> str:
