@@ -419,7 +419,8 @@ class Watch:
         """An operator was answered that a cluster is paused."""
         overtaken = asked_at <= self.resumed_at.get(cluster.cluster_id, NEVER)
         paused = isinstance(answer, dict) and answer.get("outcome") == "paused"
-        if paused and not overtaken and self.is_paused(cluster):  # else by a table of before
+        of_old = self.world.region.is_of_old  # a table that was replaced since it was asked
+        if paused and not overtaken and not of_old and self.is_paused(cluster):
             self.paused_from[cluster.cluster_id] = self.now
 
     def resumed(self, cluster: SimulatedCluster) -> None:
