@@ -90,14 +90,19 @@ def power_loss(lab: Lab, node: str) -> Iterator[Proof]:
     lab.cluster.power_on(node)
 
 
-@contextlib.contextmanager
-def reboot(lab: Lab, node: str) -> Iterator[Proof]:
+def _shut_down(lab: Lab, node: str) -> None:
     """As systemd does it: the agent's unit is stopped after Pacemaker's and Corosync's."""
     lab.cluster.stop(node)
     for pid in lab.cluster.node(node).pids("eip-agent"):
         os.kill(pid, signal.SIGTERM)
     time.sleep(_AGENT_STOP_SECONDS)
     lab.cluster.power_off(node)
+
+
+@contextlib.contextmanager
+def reboot(lab: Lab, node: str) -> Iterator[Proof]:
+    """Power goes and comes, in good order."""
+    _shut_down(lab, node)
     yield lambda: "it has power" if lab.cluster.node(node).powered else ""
     lab.cluster.power_on(node)
 
@@ -105,11 +110,7 @@ def reboot(lab: Lab, node: str) -> Iterator[Proof]:
 @contextlib.contextmanager
 def leaves_and_joins(lab: Lab, node: str) -> Iterator[Proof]:
     """The node is taken out of the cluster; then a new one of its name joins the running rest."""
-    lab.cluster.stop(node)
-    for pid in lab.cluster.node(node).pids("eip-agent"):
-        os.kill(pid, signal.SIGTERM)
-    time.sleep(_AGENT_STOP_SECONDS)
-    lab.cluster.power_off(node)
+    _shut_down(lab, node)
     membership.remove(lab.cluster, node)
     yield lambda: membership.is_known(lab.cluster, node)
     membership.add(lab.cluster, node)
