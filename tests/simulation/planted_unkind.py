@@ -14,6 +14,7 @@ from eip_agent.answer import operations as agent_operations
 from eip_agent.conclude import verdicts
 from eip_agent.followup import clean_up as followup
 from eip_agent.followup import losses
+from eip_agent.followup.clean_up import CleanUp
 from eip_arbiter.arbitrate import lookups
 from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision import case as case_module
@@ -90,7 +91,8 @@ def author_is_forgotten() -> list[Patch]:
 @mutant
 def back_off_outlives_its_reason() -> list[Patch]:
     """A refused start bans its node for minutes, whatever becomes of the reason."""
-    return [(followup, "_FIRST_PAUSE_SECONDS", 120.0)]
+    untouched = staticmethod(lambda *_: None)
+    return [(followup, "_FIRST_PAUSE_SECONDS", 120.0), (CleanUp, "_mind_changes", untouched)]
 
 
 @mutant
