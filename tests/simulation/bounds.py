@@ -90,7 +90,9 @@ class Sayings:
         known = self._same.get(node.instance_id)
         if known is None or known[0] != same:
             known = self._same[node.instance_id] = (same, self._watch.now)
-        lasts = self._watch.now - known[1]
+        # Between two reports that arrived it may have given up and begun again.
+        youngest_ms = min((report.resources[name].for_ms for name in report.awaiting), default=0)
+        lasts = min(self._watch.now - known[1], youngest_ms / 1000)
         urgent = report.awaiting and report.next_report_within_ms < ALERT_MS
         if urgent and lasts > OLD_NEWS_SECONDS:
             self._tell("old_news", node, f"claims {report.awaiting} urgently for {lasts:.0f} s")

@@ -25,6 +25,8 @@ START_SECONDS = 5.0
 SERVICE_SECONDS = CALM_SECONDS + START_SECONDS
 TAGS_SECONDS = 65.0
 """Tags are compared each minute: so long a change of them may not be known to the state."""
+SWITCHOVER_SECONDS = 120.0
+"""So long one may stand that Pacemaker does not follow, while the service is where it was."""
 DRIFT_SECONDS = 15.0
 """So long the metadata service may lag behind before an address that does not show is missed."""
 FOLLOW_SECONDS = 30.0
@@ -83,6 +85,12 @@ class Recovery:
         ordered = order is not None and order.kind is OrderKind.FAILOVER
         # What follows the order's end has its own time.
         most = SERVICE_SECONDS + (FOLLOW_SECONDS if ordered else 0.0)
+        if (
+            order
+            and order.kind is OrderKind.SWITCHOVER
+            and truth.is_served(watch, cluster, resource)
+        ):
+            most += SWITCHOVER_SECONDS
         if truth.lies_elsewhere(watch, cluster, resource):
             most += DRIFT_SECONDS
         most = self._most[key] = max(most, self._most.get(key, 0.0))

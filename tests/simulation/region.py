@@ -195,7 +195,9 @@ class Region:
 
     def deliver_twin(self, report: NodeReport) -> None:
         """A report that was delivered long ago is delivered again, with its own stamp."""
-        sent_at = self.watch.sent[report.instance_id, report.incarnation, report.seq]
+        sent_at = self.watch.sent.get((report.instance_id, report.incarnation, report.seq))
+        if sent_at is None:
+            return  # it never left its node
         stamp = self._stamp(sent_at)
         self.invoke(lambda: self.arbiter.on_report(report, stamp), retries=0)
 

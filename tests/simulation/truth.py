@@ -111,6 +111,12 @@ def problem_of(watch: Watch, cluster: SimulatedCluster, resource: str) -> str | 
     return None
 
 
+def is_served(watch: Watch, cluster: SimulatedCluster, resource: str) -> bool:
+    """Whether one copy runs, and EC2 has the address there."""
+    running = [node for node in cluster.nodes if runs(node, resource)]
+    return len(running) == 1 and not is_misplaced(watch, cluster, resource)
+
+
 def lies_elsewhere(watch: Watch, cluster: SimulatedCluster, resource: str) -> bool:
     """Whether the state has it with the node that runs it, and EC2 alone does not."""
     address = address_of(watch, cluster.cluster_id, resource)

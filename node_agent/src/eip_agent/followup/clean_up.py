@@ -57,6 +57,7 @@ class CleanUp:
         self._tries: dict[str, int] = {}
         self._tried_at: dict[str, float] = {}
         self._tried_in: dict[str, Circumstances | None] = {}
+        self._changed_since: set[str] = set()
         self._unsaved, self._trouble = False, ""
         self.save_wake = threading.Event()
 
@@ -88,6 +89,7 @@ class CleanUp:
                 "The resource agent reported a failure while the agent was away", resource=resource
             )
             self.note(resource, s.now)
+        self._note_changes(s, now_epoch_ms)
         for resource in s.words:
             if resource not in self._debts and failure_came_back(s, resource):
                 self.note(resource, s.now)
@@ -110,12 +112,18 @@ class CleanUp:
             if s.now - debt.ready_since >= _STABLE_SECONDS and s.now >= debt.next_try_at:
                 self._clean_up(s, resource, debt, reason)
 
+    def _note_changes(self, s: Sight, now_epoch_ms: int) -> None:
+        """Also what came and went while a start waited: it may have refused that start."""
+        for resource, tried_in in self._tried_in.items():
+            if tried_in not in (None, circumstances(s, resource, now_epoch_ms)):
+                self._changed_since.add(resource)
+
     def _mind_changes(self, s: Sight, resource: str, debt: _Debt, now_epoch_ms: int) -> None:
         """Ends the pause once what it waited out has changed, be it the grant or who can hear."""
         met = circumstances(s, resource, now_epoch_ms)
         # What changed while the start waited has ended it, and is no reason to wait any longer.
-        before = debt.met or self._tried_in.get(resource)
-        if before not in (None, met):
+        changed = debt.met != met if debt.met else resource in self._changed_since
+        if changed:
             debt.next_try_at = min(debt.next_try_at, s.now)
         debt.met = met
 
@@ -128,6 +136,7 @@ class CleanUp:
             return
         tries = self._tries[resource] = self._tries.get(resource, 0) + 1
         self._tried_at[resource], self._tried_in[resource] = s.now, debt.met
+        self._changed_since.discard(resource)
         pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(tries, 10)
         debt.next_try_at = s.now + min(_LONGEST_PAUSE_SECONDS, pause)
         debt.noted_at = s.now
