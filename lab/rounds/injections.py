@@ -68,10 +68,14 @@ class Lab:
 
 
 def probe(lab: Lab, node: str, address: str, port: int) -> str:
-    """What a connection from a node meets: `open`, `refused` (somebody is there) or `silence`."""
+    """What a connection from a node meets: `open`, `refused` (somebody is there) or `silence`.
+
+    `no power` where another fault took the node's meanwhile.
+    """
     script = _PROBE.format(seconds=_PROBE_SECONDS)
     command = ["python3", "-IS", "-c", script, address, str(port)]
-    return lab.cluster.run(node, command).stdout.strip()
+    done = lab.cluster.run(node, command, check=False)
+    return "no power" if done.returncode == -signal.SIGKILL else done.stdout.strip()
 
 
 @contextlib.contextmanager
