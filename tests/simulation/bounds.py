@@ -86,7 +86,10 @@ class Sayings:
             truth.address_of(self._watch, node.cluster_id, name).term for name in report.awaiting
         )
         suspects = tuple(suspect.node_name for suspect in report.suspects)
-        same = (report.awaiting, suspects, report.incarnation, terms)
+        status = node.agent.board.glance().status if node.agent else None
+        # What it reads of the state for the first time is news to it.
+        reads = None if status is None else tuple(map(status.addresses.get, report.awaiting))
+        same = (report.awaiting, suspects, report.incarnation, terms, reads)
         known = self._same.get(node.instance_id)
         if known is None or known[0] != same:
             known = self._same[node.instance_id] = (same, self._watch.now)
