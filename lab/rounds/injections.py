@@ -52,7 +52,7 @@ _NOT_CONNECTED = """#!/bin/sh
 echo '<pacemaker-result><status code="102" message="Not connected"/></pacemaker-result>'
 exit 102
 """
-_CIB_SECONDS = 30.0
+_CIB_SECONDS, _STAYS_GONE_SECONDS = 30.0, 3.0
 _AGENT_STOP_SECONDS = 1.5
 """For the last report; systemd allows it ten."""
 
@@ -279,7 +279,13 @@ def acl_on(lab: Lab, _node: str) -> Iterator[Proof]:
     _set_property(lab, "--update", "true")
     met = _property(lab)
     yield lambda: "" if met == "true" else f"enable-acl is {met!r}"
-    _set_property(lab, "--delete")
+    gone_since = began = time.monotonic()
+    while time.monotonic() < min(gone_since + _STAYS_GONE_SECONDS, began + _CIB_SECONDS):
+        # A node that is just joining takes the change, and loses it to the others' configuration.
+        _set_property(lab, "--delete")
+        time.sleep(0.5)
+        if _property(lab) == "true":
+            gone_since = time.monotonic()
 
 
 def _set_property(lab: Lab, *how: str) -> None:
