@@ -53,8 +53,9 @@ def gave_up_in_truth(watch: Watch, old: Address, after: Address) -> str | None:
     if after.rule != "R061" or heard is None:
         return None
     report = heard.report
-    ran = watch.ran_when_sent.get((report.instance_id, report.incarnation, report.seq), ())
-    if old.resource not in ran:
+    key = (report.instance_id, report.incarnation, report.seq)
+    forged = key in watch.said_twice  # one of two reports of that number, nobody knows which
+    if forged or old.resource not in watch.ran_when_sent.get(key, ()):
         return None
     state = report.resources[old.resource].state
     said = f"{state!r}, Pacemaker {report.pacemaker.state!r}"

@@ -27,6 +27,8 @@ TAGS_SECONDS = 65.0
 """Tags are compared each minute: so long a change of them may not be known to the state."""
 SWITCHOVER_SECONDS = 120.0
 """So long one may stand that Pacemaker does not follow, while the service is where it was."""
+MOVE_LASTS_SECONDS = 60.0
+"""A move's own ban ends by then; a node that booted since does not know of the order."""
 DRIFT_SECONDS = 15.0
 """So long the metadata service may lag behind before an address that does not show is missed."""
 FOLLOW_SECONDS = 30.0
@@ -91,6 +93,8 @@ class Recovery:
             and truth.is_served(watch, cluster, resource)
         ):
             most += SWITCHOVER_SECONDS
+        if truth.is_banned_since_it_booted(watch, cluster, resource):
+            most += MOVE_LASTS_SECONDS
         if truth.lies_elsewhere(watch, cluster, resource):
             most += DRIFT_SECONDS
         most = self._most[key] = max(most, self._most.get(key, 0.0))

@@ -111,6 +111,15 @@ def problem_of(watch: Watch, cluster: SimulatedCluster, resource: str) -> str | 
     return None
 
 
+def is_banned_since_it_booted(watch: Watch, cluster: SimulatedCluster, resource: str) -> bool:
+    """Whether a move that an order asked for bans a node that has booted since."""
+    for node in cluster.nodes:
+        _, banned, until = node.peer.side.cib.wanted.get(resource, (None, None, 0.0))
+        if banned == node.name and watch.now < until and node.peer.stack_since > until - 60.0:
+            return True
+    return False
+
+
 def is_served(watch: Watch, cluster: SimulatedCluster, resource: str) -> bool:
     """Whether one copy runs, and EC2 has the address there."""
     running = [node for node in cluster.nodes if runs(node, resource)]

@@ -85,6 +85,7 @@ class Watch:
     orders_taken: dict[str, float] = field(default_factory=dict)
     order_about: dict[str, tuple[str, str]] = field(default_factory=dict)
     _said: dict[tuple[str, int, int], NodeReport] = field(default_factory=dict)
+    said_twice: set[tuple[str, int, int]] = field(default_factory=set)
     order_targets: dict[str, str] = field(default_factory=dict)
     """By its name, which another node may say: whom the arbiter took for the target."""
 
@@ -281,6 +282,8 @@ class Watch:
         key = (report.instance_id, report.incarnation, report.seq)
         if self._said.get(key) != report:
             # Whoever has the node's keys may have used its numbers before.
+            if key in self._said:
+                self.said_twice.add(key)
             self._said[key] = report
             self.sent[key] = self.now
             for resource, state in report.resources.items():
