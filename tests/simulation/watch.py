@@ -340,6 +340,8 @@ class Watch:
             return  # the table that took it was lost meanwhile
         outcome = answer.get("outcome") if isinstance(answer, dict) else type(answer).__name__
         self.world.result.counts[f"order {verb} {outcome}"] += 1
+        if not isinstance(answer, dict) and outcome not in ("RefusedError", "Killed"):
+            self.violate(f"operator_is_answered: {verb} of {order_id} ended with {answer!r}")
         if outcome in ("moved", "accepted"):
             accepted = AcceptedOrder(
                 asked_at,

@@ -11,11 +11,12 @@ import pytest
 from core.harness import Cluster
 from core.local import Local
 from core.observed import lines, refused, rules
+from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision.snapshot import OrderKind, Phase, Snapshot
 from eip_arbiter.operate.operations import operate
 from eip_arbiter.operate.orders import ORDER_MS
 from eip_arbiter.operate.requests import RefusedError
-from eip_arbiter.ports import Store
+from eip_arbiter.ports import Committed, Store
 from eip_contract.report import OrderProgress
 
 from lab.embedded.cloud import EmbeddedAws
@@ -203,6 +204,16 @@ class TestFailover:
         local.hear(cluster.stands_by("n2"), after_seconds=2)
         assert local.told.of("decided") == ["R020"]
         assert (cluster.holder, cluster.address.order) == ("n2", None)
+
+    def test_an_address_that_tags_rename_meanwhile_is_said_to_be_gone(
+        self, cluster: Cluster, local: Local, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        local.settle_on_n1(cluster)
+        renamed = Committed(replace(cluster.snapshot, addresses={}))
+        monkeypatch.setattr(Arbiter, "on_order", lambda *_: renamed)
+        answer = local.operate({"verb": "failover", "cluster": cluster.id, "target": "n2"})
+        assert answer["outcome"] == "ended"
+        assert "goes by that name no more" in answer["sentence"]
 
     def test_a_forced_order_that_nobody_takes_up_expires(
         self, cluster: Cluster, local: Local

@@ -96,7 +96,10 @@ def order(
             sentence = _unknown(wanted, error)
             arbiter.telemetry.failed(sentence, cluster=request.cluster)
             return {"outcome": "unknown", "order": wanted.id, "sentence": sentence}
-        address = snapshot.addresses[request.resource]
+        decided = snapshot.addresses.get(request.resource)
+        if decided is None:
+            return _overtaken_by_tags(address, wanted)
+        address = decided
     there = address.holder == target.instance_id
     done = there and address.phase is Phase.SETTLED
     outcome = "moved" if done else "accepted" if _stands(address, wanted) else "ended"
@@ -110,6 +113,15 @@ def order(
     answer["duration_ms"] = arbiter.clock() - started_ms
     sentence = _order_sentence(snapshot, address, wanted, target, done=done)
     return {**answer, "sentence": sentence + replaced}
+
+
+def _overtaken_by_tags(address: Address, wanted: Order) -> dict[str, Any]:
+    """The answer to an order whose address left the state, or got another name, right after it."""
+    sentence = (
+        f"order {wanted.id} was accepted, but {_it(address)} goes by that name no more, by EC2's "
+        "tags: `status` has what the cluster has now"
+    )
+    return {"outcome": "ended", "order": wanted.id, "sentence": sentence}
 
 
 def _unknown(wanted: Order, error: StoreUnansweredError) -> str:
