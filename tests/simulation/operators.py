@@ -38,6 +38,13 @@ def answer_is_true(
     return f"{verb} was answered with {outcome!r}, and the history has no line of its author"
 
 
+def one_target(_watch: Watch, before: Snapshot, target: str) -> str | None:
+    """Operators name a node; one whose name two registered nodes say is refused."""
+    named = before.nodes[target].name
+    twins = [i for i, node in before.nodes.items() if node.report and node.name == named]
+    return f"an order was taken for {named}, which is {twins}" if len(twins) > 1 else None
+
+
 def orders_are_on_record(watch: Watch) -> str | None:
     """Each order that ever stood is in the history with its author, whatever its operator heard."""
     history = watch.world.region.store.history.values()

@@ -17,6 +17,7 @@ from eip_agent.followup import losses
 from eip_agent.followup.clean_up import CleanUp
 from eip_arbiter.arbitrate import lookups
 from eip_arbiter.arbitrate.arbitration import Arbiter
+from eip_arbiter.arbitrate.registering import Registry
 from eip_arbiter.decision import case as case_module
 from eip_arbiter.decision import claims, orders, rules
 from eip_arbiter.decision.case import Case
@@ -142,8 +143,12 @@ def any_report_is_an_answer() -> list[Patch]:
 
 @mutant
 def tags_are_read_once() -> list[Patch]:
-    """An agent's new start does not have the tags looked up again."""
-    return [(Arbiter, "_refresh", lambda self, report, node: None)]
+    """Neither an agent's new start nor the watch looks the tags up again."""
+    return [
+        (Arbiter, "_refresh", lambda self, report, node: None),
+        (Registry, "agree_nodes", lambda self, snapshot, instances: snapshot),
+        (Registry, "agree", lambda self, snapshot, tagged, elsewhere=(): (snapshot, ())),
+    ]
 
 
 @mutant

@@ -189,6 +189,7 @@ class Watch:
             self.orders_taken[after.order.id] = self.now
             self.order_about[after.order.id] = (before.cluster_id, after.resource)
             self.order_targets[after.order.id] = after.order.target
+            self.check(operators.one_target, before, after.order.target)
         if old.order and not after.order:
             self.orders_ended.add(old.order.id)
         if after.term == old.term and after.holder == old.holder:
