@@ -168,7 +168,7 @@ def test_an_operators_order_is_followed_and_its_progress_told(node: FakeNode) ->
     wait_until(lambda: node.region.reports[-1].order is not None, "progress is reported")
     assert node.act("start").returncode == 0
     wait_until(lambda: len(node.calls()) == 3, "the constraint is cleared")
-    assert node.calls()[2] == "--clear --resource eip --node n1"
+    assert node.calls()[2] == "--clear --resource eip"
     wait_until(lambda: node.region.reports[-1].order.state == "done", "it is told")  # type: ignore[union-attr]
 
 

@@ -223,7 +223,8 @@ class Node:
             target = arguments[arguments.index("--node") + 1]
             self.cluster.move(self.peer, resource, target, seconds)
         else:
-            self.cluster.clear(self.peer, resource, arguments[arguments.index("--node") + 1])
+            node = arguments[arguments.index("--node") + 1] if "--node" in arguments else ""
+            self.cluster.clear(self.peer, resource, node)
         return ""
 
     def _ask(self, request: dict[str, Any], seconds: float) -> str:

@@ -50,7 +50,7 @@ def test_an_order_moves_the_outermost_resource_once_and_clears_when_it_is_here()
     assert orders.progress is not None
     assert orders.progress.state == "moving"
     orders.step(ordered(words={"eip": Word("started", 99.0)}), 1_000)
-    assert pacemaker.asked[2:] == ["--clear --resource group --node n1"]
+    assert pacemaker.asked[2:] == ["--clear --resource group"]
     assert orders.progress.state == "done"
 
 
@@ -72,9 +72,7 @@ def test_two_orders_at_once_are_followed_each_by_itself() -> None:
     started = {name: Word("started", 99.0) for name in ("eip", "vip")}
     for _ in range(5):
         orders.step(dataclasses.replace(both, status=two, words=started), 1_000)
-    assert pacemaker.asked[4:] == [
-        f"--clear --resource {name} --node n1" for name in ("eip", "vip")
-    ]
+    assert pacemaker.asked[4:] == [f"--clear --resource {name}" for name in ("eip", "vip")]
 
 
 def test_of_two_orders_each_ones_progress_has_its_turn_in_a_report() -> None:
@@ -130,7 +128,7 @@ def test_an_order_that_is_withdrawn_leaves_no_ban_but_never_disturbs_a_start() -
     assert len(pacemaker.asked) == 2
     orders.step(withdrawn, 1_000)
     orders.step(withdrawn, 1_000)
-    assert pacemaker.asked[2:] == ["--clear --resource eip --node n1"]
+    assert pacemaker.asked[2:] == ["--clear --resource eip"]
 
 
 def test_orders_for_others_or_past_or_while_pacemaker_is_away_move_nothing() -> None:
@@ -240,7 +238,7 @@ def test_an_agent_that_starts_anew_takes_back_what_is_over(tmp_path: Path) -> No
     assert len(pacemaker.asked) == 2
     over = ordered(status=status(PEER))
     Orders(pacemaker.run, quiet, path).step(over, 1_000)
-    assert pacemaker.asked[2:] == ["--clear --resource eip --node n1"]
+    assert pacemaker.asked[2:] == ["--clear --resource eip"]
     Orders(pacemaker.run, quiet, path).step(over, 1_000)
     assert len(pacemaker.asked) == 3, "only once"
 

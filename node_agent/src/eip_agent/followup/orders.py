@@ -226,15 +226,16 @@ class Orders:
     def _clear(self, s: Sight, followed: _Followed) -> str:
         """Takes back the constraints of a move, which would keep other nodes from taking over.
 
-        By their nodes: without one Pacemaker forgets an operator's bans of others as well.
+        By their nodes: without one Pacemaker forgets an operator's bans of others as well. Only
+        where it was not seen where it ran, it is not known whom the move banned.
         """
         top, followed.moved_top = followed.moved_top, ""
-        nodes, followed.banned = (s.node_name, *followed.banned), ()
+        nodes, followed.banned = (s.node_name, *followed.banned) if followed.banned else ("",), ()
         troubles = [self._clear_on(top, node) for node in nodes] if top else []
         return "; ".join(filter(None, troubles))
 
     def _clear_on(self, top: str, node: str) -> str:
-        return self._run(["--clear", "--resource", top, "--node", node])
+        return self._run(["--clear", "--resource", top, *(["--node", node] if node else [])])
 
     def _load(self, kept: dict[str, Any]) -> None:
         try:

@@ -169,7 +169,7 @@ def resume(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
     snapshot = known_cluster(arbiter.store, cluster)
     sentence = f"{cluster} is decided by the rules again"
     if snapshot.paused_until_ms > now:
-        sentence += f"; it was paused until {moment(snapshot.paused_until_ms)}"
+        sentence += f"; its pause would have ended at {moment(snapshot.paused_until_ms)}"
     line = _note(snapshot, None, now, f"resume: {sentence}{author}")
     arbiter.follow(unless_lost(arbiter.store.pause(snapshot, 0, line)))
     return {"outcome": "resumed", "sentence": sentence}
