@@ -15,6 +15,7 @@ from agent.conclude.test_view import ME, PEER, sight, status, with_view
 from agent.followup.followed import Pacemaker, at, quiet
 from eip_agent.followup.orders import Orders
 from eip_agent.remember.sight import PacemakerView, Sight, Word
+from needs import needed
 
 CIB = """<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" admin_epoch="0" epoch="1"
  num_updates="0" have-quorum="1"><configuration><crm_config/><nodes>
@@ -213,13 +214,15 @@ def test_what_a_lost_target_had_pacemaker_do_is_taken_back_once() -> None:
 
 def test_a_node_that_a_move_did_not_ban_takes_nothing_back() -> None:
     pacemaker = Pacemaker()
-    orders = Orders(pacemaker.run, quiet)
+    told: list[str] = []
+    orders = Orders(pacemaker.run, lambda event, **_: told.append(event))
     ordered = status(PEER, order_id="ops-1", order_target=PEER, order_until_ms=99)
     lost = with_view(members=("n1",), lost=frozenset({"n2"}))
     idle = {"words": {"eip": Word("stopped", -100.0)}}
     for now in (1.0, 2.0, 3.0):
         orders.step(at(now, status=ordered, pacemaker=lost, **idle), 0)
     assert pacemaker.asked == []
+    assert told == [], "nor does it say so"
 
 
 def test_until_ec2_has_it_here_pacemaker_is_not_asked_to_follow() -> None:
@@ -257,7 +260,16 @@ def test_what_a_lost_target_had_pacemaker_do_is_taken_back_after_a_start_anew(
     assert pacemaker.asked == both
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"moved": 1}', '{"elsewhere": {"o": ["eip"]}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"moved": 1}',
+        '{"elsewhere": {"o": ["eip"]}}',
+    ],
+)
 def test_a_damaged_memory_of_orders_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "orders.json"
     path.write_text(text)
@@ -302,9 +314,9 @@ def test_a_move_after_which_it_runs_nowhere_is_taken_back() -> None:
     assert orders.progress.state == "failed"
 
 
-@pytest.mark.skipif(shutil.which("crm_resource") is None, reason="needs Pacemaker's crm_resource")
 def test_an_operators_own_ban_outlives_an_order(tmp_path: Path) -> None:
     """With Pacemaker's own crm_resource, on a CIB in a file."""
+    needed("Pacemaker's crm_resource", there=shutil.which("crm_resource") is not None)
     cib = tmp_path / "cib.xml"
     cib.write_text(CIB)
 

@@ -130,11 +130,12 @@ class Orders:
         for order_id, order in list(self.of_others.items()):
             if s.now - order.seen_at > _LIFETIME_SECONDS:
                 del self.of_others[order_id]
-            elif not order.freed and order.target in s.pacemaker.lost and is_seen_now(s):
-                # Not for a link that is down: it may be up before Pacemaker has moved it.
+                continue
+            # Not for a link that is down: it may be up before Pacemaker has moved it.
+            lost = order.target in s.pacemaker.lost and is_seen_now(s)
+            if lost and order.ran_here and not order.freed:
                 top = s.pacemaker.tops.get(order.resource, order.resource)
-                nodes = (s.node_name, order.target) if order.ran_here else ()
-                trouble = "; ".join(filter(None, [self._clear_on(top, node) for node in nodes]))
+                trouble = self._clear_on(top, s.node_name, order.target)
                 order.freed = not trouble
                 self._say(
                     "An order's constraints are taken back: its target is lost",
@@ -230,21 +231,27 @@ class Orders:
         where it was not seen where it ran, it is not known whom the move banned.
         """
         top, followed.moved_top = followed.moved_top, ""
-        nodes, followed.banned = (s.node_name, *followed.banned) if followed.banned else ("",), ()
-        troubles = [self._clear_on(top, node) for node in nodes] if top else []
-        return "; ".join(filter(None, troubles))
+        banned, followed.banned = followed.banned, ()
+        if not top:
+            return ""
+        if not banned:
+            return self._run(["--clear", "--resource", top])
+        return self._clear_on(top, s.node_name, *banned)
 
-    def _clear_on(self, top: str, node: str) -> str:
-        return self._run(["--clear", "--resource", top, *(["--node", node] if node else [])])
+    def _clear_on(self, top: str, *nodes: str) -> str:
+        clear = ["--clear", "--resource", top, "--node"]
+        return "; ".join(filter(None, [self._run([*clear, node]) for node in nodes]))
 
     def _load(self, kept: dict[str, Any]) -> None:
         try:
             now = time.monotonic()
             for resource, (order_id, top, banned) in kept.get("moved", {}).items():
                 nodes = tuple(map(str, banned))
-                self._followed[resource] = _Followed(order_id, "moving", top, now, None, nodes)
+                followed = _Followed(str(order_id), "moving", str(top), now, None, nodes)
+                self._followed[resource] = followed
             for order_id, (resource, target, ran_here) in kept.get("elsewhere", {}).items():
-                self.of_others[order_id] = _Elsewhere(resource, target, now, bool(ran_here))
+                other = _Elsewhere(str(resource), str(target), now, bool(ran_here))
+                self.of_others[order_id] = other
         except (AttributeError, TypeError, ValueError):
             self._say("The orders that were under way cannot be read", path=self._path)
 
