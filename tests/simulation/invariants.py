@@ -16,6 +16,7 @@ from simulation.ec2 import Landing
 from simulation.evidence import STAMP_SECONDS
 from simulation.truth import (
     address_of,
+    by_allocation,
     claims,
     holders,
     is_ordered,
@@ -105,7 +106,7 @@ def i1_terms(watch: Watch, cluster_id: str, old: Address, after: Address) -> str
         return f"{cluster_id} {after.resource}: term {old.term} went back to {after.term}"
     if after.term == old.term and after.holder not in (old.holder, None):
         return f"{cluster_id} {after.resource}: term {after.term} was granted twice"
-    if after.term > old.term and (cluster_id, after.resource, after.term) in watch.grants:
+    if after.term > old.term and (after.allocation_id, after.term) in watch.grants:
         return f"{cluster_id} {after.resource}: term {after.term} was granted before"
     return None
 
@@ -115,9 +116,7 @@ def i1_settled_where_it_was_put(watch: Watch, cluster_id: str, resource: str) ->
     now = address_of(watch, cluster_id, resource)
     if now.holder is None:
         return None
-    # By the allocation: a tag may have renamed it since the grant.
-    of_it = [g for g in watch.grants.values() if g.after.allocation_id == now.allocation_id]
-    grant = next((g for g in of_it if g.after.term == now.term), None)
+    grant = watch.grants.get((now.allocation_id, now.term))
     interface = watch.node(now.holder).interface_id
     was_at = places_of(watch, now.allocation_id)
     earlier = [where for at, where in was_at if grant is None or at <= grant.at]
@@ -201,8 +200,8 @@ def i3_landed_by_grant(watch: Watch, landing: Landing) -> str | None:
     """EC2 has an address only where some grant put it."""
     if landing.after is None:
         return None
-    cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
-    key = (cluster_id, address.resource, landing.term)
+    _, address = watch.world.region.ec2.addresses[landing.allocation_id]
+    key = (landing.allocation_id, landing.term)
     of_old = key in watch.old_grants and watch.old_grants[key].holder is not None
     if of_old or watch.world.region.is_of_old:
         return None  # it was under way when the table was replaced
@@ -249,9 +248,8 @@ def removed_by_record_only(watch: Watch, landing: Landing) -> str | None:
     if landing.at - landing.asked_at > GIVEN_UP_SECONDS:
         return None
     cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
-    snapshot = watch.world.region.store.read(cluster_id)
-    now = snapshot.addresses.get(address.resource) if snapshot else None
-    if now is None or now.holder is None or now.term == 0:
+    now = by_allocation(watch, cluster_id, landing.allocation_id)
+    if now.holder is None or now.term == 0:
         return None
     owner = watch.world.region.ec2.instances[now.holder].node.interface_id
     if landing.before.interface_id == owner and now.phase is Phase.SETTLED:
@@ -264,7 +262,7 @@ def not_overtaken(watch: Watch, landing: Landing) -> str | None:
     if landing.after is None or landing.at - landing.asked_at > IN_TIME_SECONDS:
         return None
     cluster_id, address = watch.world.region.ec2.addresses[landing.allocation_id]
-    now = address_of(watch, cluster_id, address.resource)
+    now = by_allocation(watch, cluster_id, landing.allocation_id)
     if watch.world.region.is_of_old or now.term <= landing.term or now.phase is Phase.MOVING:
         return None
     return f"{address.resource} was moved by term {landing.term} after term {now.term} was settled"
@@ -275,7 +273,7 @@ def released_long_ago(watch: Watch, old: Address) -> str | None:
     node = watch.node(old.holder or "")
     here = node.peer.resources[old.resource]
     since = min(here.since, watch.not_running.get((node.instance_id, old.resource), here.since))
-    granted_at, _ = watch.last_granted.get((node.cluster_id, old.resource), (NEVER, None))
+    granted_at, _ = watch.last_granted.get(old.allocation_id, (NEVER, None))
     since = max(since, granted_at)
     waited = watch.now - since + watch.clock_error(since) + 0.5
     if here.role != "Stopped" or waited >= watch.world.region.policy.release_ms / 1000:
@@ -327,8 +325,8 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
         return None
     if holder is node:
         # Just before the end, unless the holder before fell silent when this start was nearly over.
-        granted_for = watch.now - watch.grants[cluster_id, resource, address.term].at
-        _, before = watch.last_granted[cluster_id, resource]
+        granted_for = watch.now - watch.grants[address.allocation_id, address.term].at
+        _, before = watch.last_granted[address.allocation_id]
         if before and before != node.instance_id:
             dead_since = watch.node(before).stood_still_since()
             granted_for += MOVE_SECONDS if dead_since <= began else 0.0
@@ -437,7 +435,7 @@ def i11_started_where_granted(watch: Watch, node: Node, resource: str) -> str | 
     address = address_of(watch, node.cluster_id, resource)
     if address.holder == node.instance_id:
         return None
-    at, before = watch.last_granted.get((node.cluster_id, resource), (0.0, None))
+    at, before = watch.last_granted.get(address.allocation_id, (0.0, None))
     frozen = watch.now - max(watch.disturbed.get(node.instance_id, 0.0), 0.0) < UNDISTURBED_SECONDS
     if frozen or (before == node.instance_id and watch.now - at < JUST_NOW_SECONDS):
         return None

@@ -183,6 +183,14 @@ def address_of(watch: Watch, cluster_id: str, resource: str) -> Address:
     return next(a for c, a in addresses if c == cluster_id and a.resource == resource)
 
 
+def by_allocation(watch: Watch, cluster_id: str, allocation_id: str) -> Address:
+    """What the state says of an address, by whatever name a tag gave it."""
+    snapshot = watch.world.region.store.read(cluster_id)
+    known = snapshot.addresses.values() if snapshot else ()
+    tagged = watch.world.region.ec2.addresses[allocation_id][1]
+    return next((a for a in known if a.allocation_id == allocation_id), tagged)
+
+
 def is_ordered(old: Address, target: str | None) -> bool:
     """Whether an operator's failover sends an address there; a switchover only asks Pacemaker."""
     return is_wanted(old, target) and old.order is not None and old.order.kind is FAILOVER

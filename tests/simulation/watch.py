@@ -77,7 +77,9 @@ class Watch:
     """The last claim of each node for each resource: nothing else is a holder's answer."""
 
     lately: deque[NodeReport] = field(default_factory=lambda: deque(maxlen=60))
-    grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
+    grants: dict[tuple[str, int], Grant] = field(default_factory=dict)
+    """By allocation and term: a tag may give an address another name meanwhile."""
+
     starts: dict[tuple[str, str], float] = field(default_factory=dict)
     not_running: dict[tuple[str, str], float] = field(default_factory=dict)
     """Since when the resource agent says so; Pacemaker's stop may come later."""
@@ -109,7 +111,9 @@ class Watch:
     ran_when_sent: dict[tuple[str, int, int], frozenset[str]] = field(default_factory=dict)
     """The resources that ran unharmed where and when it left."""
 
-    last_granted: dict[tuple[str, str], tuple[float, str | None]] = field(default_factory=dict)
+    last_granted: dict[str, tuple[float, str | None]] = field(default_factory=dict)
+    """By allocation: when, and who had it before."""
+
     moves: list[tuple[float, str, Landing]] = field(default_factory=list)
     newest: dict[str, tuple[int, int]] = field(default_factory=dict)
     """The newest report of each node that ever came in."""
@@ -124,7 +128,7 @@ class Watch:
     untagged_since: dict[str, float] = field(default_factory=dict)
     ec2_calls: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     notices: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
-    old_grants: dict[tuple[str, str, int], Grant] = field(default_factory=dict)
+    old_grants: dict[tuple[str, int], Grant] = field(default_factory=dict)
     """Of a table that was replaced: what was under way may still land."""
 
     def __post_init__(self) -> None:
@@ -183,7 +187,7 @@ class Watch:
         if self.world.region.is_of_old:
             return
         old = before.addresses[after.resource]
-        key = (before.cluster_id, after.resource, after.term)
+        key = (after.allocation_id, after.term)
         self.check(invariants.i1_terms, before.cluster_id, old, after)
         if after.order and after.order != old.order:
             self.orders_taken[after.order.id] = self.now
@@ -212,9 +216,9 @@ class Watch:
         self._note_grant(old, after)
         stopped_at = self.planned_stops.get((old.holder or "", after.resource), NEVER)
         if after.rule in FOLLOWS_PACEMAKER and self.now - stopped_at < PLANNED_SECONDS:
-            self.moved_by_pacemaker.add((after.allocation_id, after.term))
+            self.moved_by_pacemaker.add(key)
         self.grants[key] = Grant(self.now, after.holder, old, after)
-        self.last_granted[before.cluster_id, after.resource] = (self.now, old.holder)
+        self.last_granted[after.allocation_id] = (self.now, old.holder)
 
     def _note_grant(self, old: Address, after: Address) -> None:
         result = self.world.result
@@ -249,8 +253,7 @@ class Watch:
             self.moves.append((at, grant.after.rule if grant else "none", landing))
 
     def _grant(self, landing: Landing) -> Grant | None:
-        cluster_id, address = self.world.region.ec2.addresses[landing.allocation_id]
-        return self.grants.get((cluster_id, address.resource, landing.term))
+        return self.grants.get((landing.allocation_id, landing.term))
 
     # Told by nodes and faults.
 

@@ -225,6 +225,18 @@ def test_a_node_that_a_move_did_not_ban_takes_nothing_back() -> None:
     assert told == [], "nor does it say so"
 
 
+def test_a_ban_is_taken_back_where_the_order_was_read_only_after_pacemaker_followed() -> None:
+    pacemaker = Pacemaker()
+    orders = Orders(pacemaker.run, quiet)
+    ordered = status(PEER, order_id="ops-1", order_target=PEER, order_until_ms=99)
+    alone = with_view(members=("n1",), lost=frozenset({"n2"}), roles={"eip": "stopped"})
+    watched = {"words": {}, "status": ordered, "pacemaker": alone}
+    orders.step(at(100.0, **watched, ran_here_at={"eip": 40.0}), 0)
+    assert pacemaker.asked == [], "it left this node before any move that still holds"
+    Orders(pacemaker.run, quiet).step(at(100.0, **watched, ran_here_at={"eip": 41.0}), 0)
+    assert pacemaker.asked == [f"--clear --resource eip --node {node}" for node in ("n1", "n2")]
+
+
 def test_until_ec2_has_it_here_pacemaker_is_not_asked_to_follow() -> None:
     pacemaker = Pacemaker()
     orders = Orders(pacemaker.run, quiet)

@@ -9,6 +9,7 @@ import pytest
 from builders import (
     N1,
     N2,
+    N3,
     NOW,
     address,
     claiming,
@@ -22,7 +23,7 @@ from builders import (
 )
 from core.decision.expected import granted_to, kept, order
 from eip_arbiter.decision.outcome import Grant, Note, Resume
-from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
+from eip_arbiter.decision.snapshot import Address, Node, OrderKind, Phase, Snapshot
 from eip_contract.report import OrderProgress
 
 
@@ -97,6 +98,24 @@ class TestR020Order:
         assert kept(decided(snapshot(at=at))) == "R030"
         late = replace(at, deadline_ms=NOW)
         assert granted_to(decided(snapshot(at=late)), "R020") == N2
+
+    @pytest.mark.parametrize("kind", list(OrderKind))
+    def test_an_orders_end_waits_for_a_move_whose_call_may_still_land(
+        self, kind: OrderKind
+    ) -> None:
+        given_meanwhile = order(target=N3, kind=kind, until_ms=NOW)
+        moving = {"phase": Phase.MOVING, "holder": N2, "changed_at_ms": NOW - 600}
+        at = address(term=8, order=given_meanwhile, deadline_ms=NOW + 1, **moving)
+        members = ("n1", "n3")
+        majority = {"members": members, "quorum_mode": "majority", "alarm_ms": 500}
+        quorate = claiming(3, lost=("n2",), **majority)
+        cut_off = holding(2, members=("n2",), quorate=False, quorum_mode="majority")
+        nodes = (standing_by(1), cut_off, quorate)
+        assert kept(decided(snapshot(*nodes, at=at))) == "R030"
+        landed = replace(at, phase=Phase.SETTLED)
+        decision = decided(snapshot(*nodes, at=landed))
+        assert isinstance(decision, Grant)
+        assert (decision.holder, decision.ends_order) == (N3, True)
 
     def test_the_order_is_closed_when_its_target_claims(self) -> None:
         at = address(holder=N2, term=8, order=order())

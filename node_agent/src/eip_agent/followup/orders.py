@@ -60,10 +60,11 @@ class _Elsewhere:
 
 
 def _ran_lately(s: Sight, resource: str) -> bool:
+    """Whether it ran here within a move's lifetime: this may be read after Pacemaker followed."""
     word = s.words.get(resource)
     if word is not None:
         return word.state == "started" or s.now - word.at < _LIFETIME_SECONDS
-    return s.node_name in s.pacemaker.running_on.get(resource, frozenset())
+    return s.now - s.ran_here_at.get(resource, NEVER) < _LIFETIME_SECONDS
 
 
 class Orders:

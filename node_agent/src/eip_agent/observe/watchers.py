@@ -131,6 +131,10 @@ class Watchers:
         }
         return {
             "last_roles": {**seen.roles, **for_good},
+            "ran_here_at": {
+                **before.ran_here_at,
+                **{name: began for name, role in seen.roles.items() if role == "started"},
+            },
             "incomplete_since": incomplete_since,
             "ever_seen": before.ever_seen | set(seen.members),
             "contradicted_since": {

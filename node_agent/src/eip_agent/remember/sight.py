@@ -67,7 +67,8 @@ class Sight:
     what went wrong. `links` is None while it is not known what Corosync's links reach,
     `corosync_gone` only while Corosync positively does not answer here, `links_unread` while the
     last question about its links brought nothing or takes long. `last_roles` are
-    those of the last settled view, `contradicted_since` tells since when Pacemaker has shown a
+    those of the last settled view, `ran_here_at` tells when the last settled view that showed a
+    resource started here began, `contradicted_since` tells since when Pacemaker has shown a
     resource stopped that was started here, `incomplete_since` since when a part of it runs alone,
     `link_changed_at` when a link went up or down. `orders_since` tells for each order that stands
     when it was first read here; `owed` are resources with a refused start that Pacemaker is yet to
@@ -90,6 +91,7 @@ class Sight:
     links_unread: bool = False
     ever_seen: frozenset[str] = frozenset()
     last_roles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    ran_here_at: Mapping[str, float] = dataclasses.field(default_factory=dict)
     contradicted_since: Mapping[str, float] = dataclasses.field(default_factory=dict)
     incomplete_since: Mapping[str, float] = dataclasses.field(default_factory=dict)
     link_changed_at: Mapping[int, float] = dataclasses.field(default_factory=dict)

@@ -59,11 +59,12 @@ def _end(case: Case, sentence: str) -> Decision | None:
     """The end of an order, and in the same step where the address goes without it.
 
     In between, the copy that runs elsewhere would be told that it lost its address. So an order
-    whose end would move it stands as long as the cluster is paused.
+    whose end would move it stands as long as the cluster is paused, or the call of a move that is
+    under way may still land.
     """
     would = first_of(AUTOMATIC, case.without_order)
     if isinstance(would, Grant):
-        if case.now_ms < case.snapshot.paused_until_ms:
+        if case.now_ms < case.snapshot.paused_until_ms or case.is_moving_in_time:
             return None
         return replace(would, sentence=f"{sentence}; {would.sentence}", ends_order=True)
     return Note("R020", sentence, case.rested_on, refusal=case.address.refusal, order=None)
