@@ -19,6 +19,7 @@ MOST_NOTICES_A_MINUTE = 10
 STARTING_MS = 90_000
 """A start takes 20 s at the most; its node may stand still for 40 s of it, by its own clock."""
 OLD_NEWS_SECONDS, ALERT_MS = 60.0, 1_000
+UNHEARD_SECONDS = 5.0
 SEEN_SECONDS = 40.0
 """A claim is urgent for 30 s; so long what the holder runs in sight may be claimed beside it."""
 
@@ -67,7 +68,7 @@ class Sayings:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._same: dict[str, tuple[object, float]] = {}
+        self._same: dict[str, tuple[object, float, float]] = {}
         self._claimed: dict[tuple[str, str], float] = {}
         self._told: set[tuple[str, str]] = set()
 
@@ -90,12 +91,15 @@ class Sayings:
         # What it reads of the state for the first time is news to it.
         reads = None if status is None else tuple(map(status.addresses.get, report.awaiting))
         same = (report.awaiting, suspects, report.incarnation, terms, reads)
-        known = self._same.get(node.instance_id)
-        if known is None or known[0] != same:
-            known = self._same[node.instance_id] = (same, self._watch.now)
+        now = self._watch.now
+        before, since, said_at = self._same.get(node.instance_id, (None, now, now))
+        # While none of its reports left, whom it could not reach may have come and gone.
+        if before != same or now - said_at > UNHEARD_SECONDS:
+            since = now
+        self._same[node.instance_id] = (same, since, now)
         # Between two reports that arrived it may have given up and begun again.
         youngest_ms = min((report.resources[name].for_ms for name in report.awaiting), default=0)
-        lasts = min(self._watch.now - known[1], youngest_ms / 1000)
+        lasts = min(now - since, youngest_ms / 1000)
         urgent = report.awaiting and report.next_report_within_ms < ALERT_MS
         if urgent and lasts > OLD_NEWS_SECONDS:
             self._tell("old_news", node, f"claims {report.awaiting} urgently for {lasts:.0f} s")

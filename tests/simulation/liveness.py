@@ -111,7 +111,7 @@ class Recovery:
         snapshot = self._watch.world.region.store.read(key[0])
         living = {node.instance_id for node in cluster.nodes if not node.stays_off}
         known = snapshot and key[1] in snapshot.addresses and living <= snapshot.nodes.keys()
-        if snapshot is None or known:
+        if known:
             self._nameless.pop(key, None)
             return False
         return self._watch.now - self._nameless.setdefault(key, self._watch.now) < TAGS_SECONDS

@@ -104,11 +104,11 @@ class TestR020Order:
         self, kind: OrderKind
     ) -> None:
         given_meanwhile = order(target=N3, kind=kind, until_ms=NOW)
-        moving = {"phase": Phase.MOVING, "holder": N2, "changed_at_ms": NOW - 600}
+        moving: dict[str, Any] = {"phase": Phase.MOVING, "holder": N2, "changed_at_ms": NOW - 600}
         at = address(term=8, order=given_meanwhile, deadline_ms=NOW + 1, **moving)
         members = ("n1", "n3")
-        majority = {"members": members, "quorum_mode": "majority", "alarm_ms": 500}
-        quorate = claiming(3, lost=("n2",), **majority)
+        majority: dict[str, Any] = {"members": members, "quorum_mode": "majority"}
+        quorate = claiming(3, lost=("n2",), alarm_ms=500, **majority)
         cut_off = holding(2, members=("n2",), quorate=False, quorum_mode="majority")
         nodes = (standing_by(1), cut_off, quorate)
         assert kept(decided(snapshot(*nodes, at=at))) == "R030"
