@@ -13,7 +13,7 @@ from eip_contract.report import ResourceState, Suspect
 
 from simulation import truth
 from simulation.acts import End, Scene, cut_pairs
-from simulation.acts_cluster import begin_trouble, counted, holder_of
+from simulation.acts_cluster import MODES, begin_trouble, counted, die_for_good, holder_of
 from simulation.node import Node
 
 HOUR_MS, CLAIM_MS = 3_600_000, 250
@@ -21,6 +21,8 @@ SEEN_SECONDS, STOPPED_SECONDS, HEARD_AGAIN_SECONDS = 1.5, 3.0, 12.0
 TWIN_QUIET_SECONDS, TWIN_SECONDS, HEARD_SECONDS = 4.0, 16.0, 18.0
 HELD_SECONDS, UNHEARD_SECONDS, STAMP_SECONDS = 110.0, 32.0, 1.3
 MEDDLING_SECONDS = (0.0, 25.0, 60.0)
+LONG_UNREAD_SECONDS, REFUSED_SECONDS, NEEDED_SECONDS = 36.0, 26.0, 50.0
+IDLE_SECONDS, CALL_SECONDS, OVERTAKING_SECONDS = 30.0, 0.4, 0.8
 
 
 def _plain(scene: Scene) -> str | None:
@@ -248,3 +250,54 @@ def drifts(scene: Scene) -> End | None:
     for seconds in MEDDLING_SECONDS:
         world.loop.at(seconds, meddle)
     return meddle
+
+
+def long_unread(scene: Scene) -> End | None:
+    """`crm_mon` has not answered on the others for so long that its view stands no more."""
+    world, holder = scene.world, holder_of(scene)
+    mode = world.rng.choice(MODES)
+    others = [n for n in scene.cluster.nodes if n is not holder]
+    readable = [begin_trouble(other, "crm_mon", mode) for other in others]
+    back = _dies_later(scene, holder, LONG_UNREAD_SECONDS)
+
+    def end() -> None:
+        for each in readable:
+            each()
+        back()
+
+    return end
+
+
+def needed_after_a_refusal(scene: Scene) -> End | None:
+    """A cut has the starts on the other side refused; healed for a while, the holder dies."""
+    holder = holder_of(scene)
+    heal = _cut_off(scene, holder)
+    scene.world.loop.at(REFUSED_SECONDS, heal)
+
+    def dies() -> None:
+        scene.world.watch.disturb(holder)
+        die_for_good(scene, holder, told=False)
+
+    scene.world.loop.at(NEEDED_SECONDS, dies)
+    return None
+
+
+def order_while_disabled(scene: Scene) -> End | None:
+    """An operator sends a disabled resource's address to a node that has long been without it."""
+    world, pacemaker, holder = scene.world, scene.cluster.pacemaker, holder_of(scene)
+    other = next((n for n in scene.cluster.nodes if n is not holder), holder)
+    resource = scene.node.resources[0]
+    pacemaker.disable(resource)
+    scene.later(IDLE_SECONDS, lambda: world.operator_failover(scene.cluster, other, force=False))
+    return lambda: pacemaker.enable(resource)
+
+
+def order_in_a_call(scene: Scene) -> End | None:
+    """EC2 takes long with an order's call, and an order back comes meanwhile."""
+    world, cluster, holder = scene.world, scene.cluster, holder_of(scene)
+    other = next((n for n in cluster.nodes if n is not holder), holder)
+    world.weather.begin("ec2_slow", 1.0)
+    world.operator_failover(cluster, other, force=False)
+    scene.later(OVERTAKING_SECONDS, lambda: world.operator_failover(cluster, holder, force=False))
+    world.loop.at(CALL_SECONDS, lambda: world.weather.end("ec2_slow", 1.0))
+    return None

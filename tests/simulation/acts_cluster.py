@@ -101,11 +101,12 @@ def unread_survivor(scene: Scene) -> End | None:
 
 def die(scene: Scene) -> End | None:
     """A node loses power for good; EC2 may say that it is terminated."""
-    _die(scene, scene.node, told=scene.fault.amount < 0.5)
+    die_for_good(scene, scene.node, told=scene.fault.amount < 0.5)
     return None
 
 
-def _die(scene: Scene, node: Node, *, told: bool) -> None:
+def die_for_good(scene: Scene, node: Node, *, told: bool) -> None:
+    """A node loses power and stays off, unless its cluster can lose no more; EC2 may say so."""
     if not node.powered or not scene.cluster.may_lose(node):
         return
     node.cut_power()
@@ -123,7 +124,7 @@ def holder_dies(scene: Scene) -> End | None:
     if not node.powered:
         return None
     if scene.fault.amount < 0.5 and scene.cluster.may_lose(node):
-        _die(scene, node, told=scene.fault.amount < 0.25)
+        die_for_good(scene, node, told=scene.fault.amount < 0.25)
         return None
     node.cut_power()
     return lambda: None if node.powered or node.stays_off else node.boot()
@@ -154,7 +155,7 @@ def order_then_death(scene: Scene) -> End | None:
     def dies() -> None:
         world.watch.disturb(node)
         if scene.cluster.may_lose(node):
-            _die(scene, node, told=scene.fault.amount < 0.3)
+            die_for_good(scene, node, told=scene.fault.amount < 0.3)
         elif node.powered:
             node.cut_power()
 

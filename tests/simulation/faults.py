@@ -149,7 +149,11 @@ AIMED: dict[str, tuple[tuple[float, float], acts.Act]] = {
     "late_twin": ((20.0, 25.0), acts_aimed.late_twin),
     "left_alone": ((30.0, 40.0), acts_cluster.all_but_one_die),
     "long_cut": ((100.0, 130.0), acts_aimed.long_cut),
+    "long_unread": ((60.0, 70.0), acts_aimed.long_unread),
     "muted_survivor": ((30.0, 40.0), acts_aimed.muted_survivor),
+    "needed_after_a_refusal": ((52.0, 56.0), acts_aimed.needed_after_a_refusal),
+    "order_in_a_call": ((15.0, 25.0), acts_aimed.order_in_a_call),
+    "order_while_disabled": ((110.0, 120.0), acts_aimed.order_while_disabled),
     "restart_unseen": ((15.0, 25.0), acts_aimed.restart_unseen),
 }
 """What chance hardly ever brings: runs of their own are made of it. Durations as above."""

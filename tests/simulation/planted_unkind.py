@@ -91,9 +91,16 @@ def author_is_forgotten() -> list[Patch]:
 
 @mutant
 def back_off_outlives_its_reason() -> list[Patch]:
-    """A refused start bans its node for minutes, whatever becomes of the reason."""
-    untouched = staticmethod(lambda *_: None)
-    return [(followup, "_FIRST_PAUSE_SECONDS", 120.0), (CleanUp, "_mind_changes", untouched)]
+    """A refused start is tried again blindly, ever more rarely, whatever becomes of the reason."""
+
+    def untouched(*_: Any) -> None:
+        """No change ends a pause."""
+
+    return [
+        (followup, "_FIRST_PAUSE_SECONDS", 60.0),
+        (followup, "clean_up_reason", lambda *_: "a while has passed"),
+        (CleanUp, "_mind_changes", untouched),
+    ]
 
 
 @mutant

@@ -29,6 +29,8 @@ LONG, LONGEST_OUTAGE_SECONDS = 0.03, (120.0, 1_800.0)
 AIMED_RUNS, AIMED_FAULTS = 0.12, (2, 3)
 """So many runs are made of so many aimed faults, and of nothing else."""
 
+JUDGED_IN_THE_CALM = ("drifts", "needed_after_a_refusal")
+
 MOST_SKEW_SECONDS, ENVIRONMENTS = 0.5, 4
 """Any two environments' clocks differ by up to a second."""
 
@@ -139,8 +141,8 @@ def longest_answer_ms() -> int:
 def aimed_setup(seed: int, kinds: list[str]) -> Setup:
     """One cluster in good weather, and aimed faults one after the other."""
     rng = random.Random(f"{seed} aimed faults")
-    # What is to be judged in the calm comes last; a node alone has no quorum in three or more.
-    kinds = sorted(kinds, key=lambda kind: kind == "drifts")
+    # These come last, and a node alone has no quorum in three or more.
+    kinds = sorted(kinds, key=JUDGED_IN_THE_CALM.__contains__)
     nodes = rng.choice((3, 3, 4)) if "left_alone" in kinds else rng.choice((2, 2, 2, 3))
     plain = any(kind in OF_PLAIN for kind in kinds)
     faults = aimed(rng, nodes, kinds, begin=60.0)
