@@ -297,6 +297,7 @@ def to_status(snapshot: Snapshot, before: Before | None = None) -> ClusterStatus
         table_id=snapshot.table_id,
         late=frozenset(i for i, r in reports.items() if r.late_ms > LATE_MS),
         former={i: (f.incarnation, f.seq) for i, f in snapshot.former.items()},
+        facts={i: (n.private_ips, n.nofailover) for i, n in snapshot.nodes.items()},
     )
 
 

@@ -6,7 +6,14 @@ import dataclasses
 from typing import Any
 
 import pytest
-from eip_agent.conclude.view import awaiting, cadence_seconds, cause, lost_peers, resource_state
+from eip_agent.conclude.view import (
+    awaiting,
+    cadence_seconds,
+    cause,
+    failing,
+    lost_peers,
+    resource_state,
+)
 from eip_agent.conclude.view import news as news_of
 from eip_agent.remember.sight import PacemakerView, Sight, Word
 from eip_agent.settings import Settings
@@ -214,6 +221,12 @@ def test_a_refused_start_keeps_the_node_alert_while_the_service_runs_nowhere(
 ) -> None:
     s = dataclasses.replace(sight(owed=frozenset({"eip"})), **changes)
     assert cadence_seconds(s, SETTINGS, frozenset(), ()) == seconds
+
+
+def test_red_health_is_told_only_by_a_view_of_now() -> None:
+    red = sight(pacemaker=with_view(failing=("Pacemaker node health is red",)))
+    assert failing(red) == ("Pacemaker node health is red",)
+    assert failing(dataclasses.replace(red, pacemaker_trouble="no answer")) == ()
 
 
 @pytest.mark.parametrize(

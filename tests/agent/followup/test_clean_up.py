@@ -160,6 +160,7 @@ ENDS_THE_PAUSE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"status": status(PEER, term=4)}),
     ({}, {"status": status(PEER, phase="moving")}),
     ({}, {"status": dataclasses.replace(status(PEER), table_id="new")}),
+    ({}, {"status": dataclasses.replace(status(PEER), facts={ME: {"x": True}})}),
     ({"status": PAUSED}, {}),
     ({"status_trouble": "timeout"}, {}),
     ({"advanced_at": {ME: -20.0}}, {}),

@@ -45,7 +45,7 @@ class Pacemaker:
             "attrd_updater",
             f'echo "$@" >> {folder}/calls; [ ! -e {folder}/known ] || cat {folder}/known',
         )
-        self.write("systemctl", f"[ -e {folder}/up ]")
+        self.write("systemctl", f"[ -e {folder}/up ] || exit 3")
         (folder / "up").touch()
 
     def write(self, name: str, text: str) -> None:
@@ -101,6 +101,29 @@ def test_a_failing_unit_makes_the_node_red_and_a_working_one_green_again(
         {"check": "unit web.service", "is_well": False},
         {"check": "unit web.service", "is_well": True},
     ]
+
+
+@pytest.mark.parametrize(
+    "systemctl",
+    ["echo Failed to connect to bus >&2; exit 1", "exec sleep 5", "kill -9 $$", None],
+    ids=["no bus", "hangs", "dies", "is not there"],
+)
+def test_what_could_not_be_asked_is_no_bad_health(
+    pacemaker: Pacemaker, systemctl: str | None
+) -> None:
+    health = pacemaker.health(health_units=("web.service",), health_timeout_seconds=0.1)
+    if systemctl is None:
+        (pacemaker.folder / "systemctl").unlink()
+    else:
+        pacemaker.write("systemctl", systemctl)
+    for _ in range(4):
+        health.step()
+    assert health.failing == []
+    assert pacemaker.said == [{"check": "unit web.service"}], "it says so, once"
+    pacemaker.write("systemctl", "exit 4")
+    health.step()
+    health.step()
+    assert health.failing == ["unit web.service"]
 
 
 def test_the_unit_is_asked_for_by_its_name_alone(pacemaker: Pacemaker) -> None:

@@ -107,6 +107,15 @@ def test_after_a_heal_a_failed_start_there_is_no_failure_here() -> None:
     assert (holder.roles, loser.roles) == ({"eip": "started"}, {"eip": "failed"})
 
 
+def test_after_a_heal_another_resources_failure_is_no_failure_of_this_one() -> None:
+    """Its name may begin with this one's."""
+    text = (SAMPLES / "heal_after_refusal.n2.xml").read_text()
+    failed = '<failure op_key="eip_metrics_monitor_10000" node="n1" exitstatus="not running"/>'
+    holder = parse_crm_mon(text.replace("</failures>", f"{failed}</failures>"), "n1", ["eip"])
+    assert holder.roles == {"eip": "started"}
+    assert holder.failed_here == {"eip_metrics"}
+
+
 @pytest.mark.parametrize("text", ["", "Pacemaker is running", "<a", "<pacemaker-result/>"])
 def test_what_cannot_be_read_is_unknown(text: str) -> None:
     assert parse_crm_mon(text, "n1", ["eip"]).state == "unknown"

@@ -31,9 +31,30 @@ class TestR020Order:
     def test_a_failover_order_moves_the_address_off_a_healthy_holder(self) -> None:
         assert granted_to(decided(snapshot(at=address(order=order()))), "R020") == N2
 
-    def test_an_unfit_target_is_passed_over_without_force(self) -> None:
+    def test_an_unfit_target_ends_the_order_once_it_could_be_carried_out(self) -> None:
         cluster = snapshot(holding(), node(2, None), at=address(order=order()))
-        assert kept(decided(cluster)) == "R999"
+        decision = decided(cluster)
+        assert isinstance(decision, Note)
+        assert (decision.rule, decision.order) == ("R020", None)
+        moving: dict[str, Any] = {"phase": Phase.MOVING, "deadline_ms": NOW + 1}
+        waits = snapshot(holding(), node(2, None), at=address(order=order(), **moving))
+        assert kept(decided(waits)) == "R030"
+
+    def test_a_target_that_was_lost_and_has_not_answered_since_gets_nothing(self) -> None:
+        lost = holding(suspects={"n2": 300}, ago_ms=50)
+        at = address(order=order())
+        silent = decided(snapshot(lost, standing_by(2, ago_ms=500), at=at))
+        assert isinstance(silent, Note)
+        assert "has not reported since n1 lost sight of it" in silent.sentence
+        answers = decided(snapshot(lost, standing_by(2, ago_ms=100), at=at))
+        assert granted_to(answers, "R020") == N2
+
+    def test_the_order_is_not_closed_by_a_claim_from_before_its_grant(self) -> None:
+        at = address(holder=N2, term=8, order=order(), changed_at_ms=NOW - 1_000)
+        before = snapshot(standing_by(1), holding(2, ago_ms=1_001), at=at)
+        assert kept(decided(before)) == "R020"
+        after = decided(snapshot(standing_by(1), holding(2, ago_ms=999), at=at))
+        assert isinstance(after, Note)
 
     def test_an_unfit_target_is_granted_with_force(self) -> None:
         cluster = snapshot(holding(), node(2, None), at=address(order=order(force=True)))

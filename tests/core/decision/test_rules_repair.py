@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from builders import N1, N2, NOW, address, claiming, dead, decided, holding, snapshot, standing_by
 from core.decision.expected import granted_to, kept
 from eip_arbiter.decision.outcome import Release, Resume
@@ -55,9 +57,16 @@ class TestR080Drift:
         late = snapshot(holding(public_ips=(), ago_ms=0), standing_by(), at=at)
         assert kept(decided(late)) == "R999"
 
-    def test_a_challenge_is_decided_before_drift(self) -> None:
-        cluster = snapshot(holding(public_ips=(), ago_ms=100), claiming())
-        assert decided(cluster).rule == "R072"
+    def test_a_claim_that_is_refused_or_passed_over_does_not_hide_it(self) -> None:
+        at = address(changed_at_ms=NOW - 61_000)
+        gone = holding(public_ips=(), ago_ms=100)
+        for other in (claiming(), replace(claiming(), nofailover=True)):
+            assert granted_to(decided(snapshot(gone, other, at=at)), "R080") == N1
+
+    def test_a_holder_that_has_not_answered_a_challenge_is_not_put_right(self) -> None:
+        at = address(changed_at_ms=NOW - 61_000)
+        silent = holding(public_ips=(), ago_ms=2_500)
+        assert decided(snapshot(silent, claiming(alarm_ms=2_000), at=at)).rule == "R999"
 
 
 class TestR090Unused:

@@ -82,6 +82,17 @@ def test_an_order_says_which_one_it_replaces(cluster: Cluster) -> None:
     )
 
 
+def test_a_failover_to_the_holder_withdraws_an_order_that_stands(cluster: Cluster) -> None:
+    cluster.settle_on_n1()
+    cluster.operate("switchover", holder="n1", target="n2", request_id="ops-1")
+    answer = cluster.operate("failover", target="n1", request_id="ops-2", by="alice")
+    assert answer["outcome"] in ("moved", "ended"), answer
+    lines = [line["sentence"] for line in cluster.operate("history")["lines"]]
+    assert any(
+        "order ops-2 is accepted" in line and "replaces order ops-1" in line for line in lines
+    )
+
+
 def test_what_changes_nothing_is_not_told(cluster: Cluster) -> None:
     cluster.settle_on_n1()
     before = cluster.history()

@@ -73,7 +73,8 @@ class ClusterStatus:
     last; a reader that watches it advance knows that the other node still speaks. `paused_until_ms`
     is 0 where the cluster is not paused; `table_id` is "" where an older version made the item.
     `late` are the instances whose last report was delivered too late to tell that they speak now;
-    `former` has the last reports of those that were forgotten.
+    `former` has the last reports of those that were forgotten. `facts` are what EC2 said of each
+    instance, as it was registered: a reader only sees that they changed.
     """
 
     version: int
@@ -84,6 +85,7 @@ class ClusterStatus:
     table_id: str = ""
     late: frozenset[str] = frozenset()
     former: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 def cluster_partition_key(cluster_id: str) -> str:
@@ -156,6 +158,7 @@ def read_status(item: Mapping[str, Mapping[str, Any]]) -> ClusterStatus:
         table_id=plain.get(TABLE_ID, ""),
         late=frozenset(i for i, record in reports.items() if record.get(LATE, 0) > LATE_MS),
         former={i: (raw[INCARNATION], raw[SEQ]) for i, raw in plain.get(FORMER, {}).items()},
+        facts=plain.get(MEMBERS, {}),
     )
 
 

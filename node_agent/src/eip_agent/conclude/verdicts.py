@@ -175,6 +175,7 @@ class Circumstances:
     """What a start here depends on: if it changes, another try may end otherwise."""
 
     grant: tuple[object, ...]
+    facts: object
     paused: bool
     readable: bool
     heard: bool
@@ -194,6 +195,8 @@ def circumstances(s: Sight, resource: str, now_epoch_ms: int) -> Circumstances:
     grant = () if address is None else (address.holder, address.term, address.phase)
     return Circumstances(
         grant=grant if status is None else (status.table_id, *grant),
+        # By EC2's tags and addresses the control plane may pass this node over, or no more.
+        facts=None if status is None else status.facts.get(s.instance_id),
         paused=status is not None and status.paused_until_ms > now_epoch_ms,
         readable=s.now - s.status_at < READABLE_SECONDS and not s.status_trouble,
         heard=s.now - s.advanced_at.get(s.instance_id, NEVER) < HEARD_SECONDS,

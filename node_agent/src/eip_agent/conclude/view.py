@@ -126,6 +126,11 @@ def holder_runs_it(s: Sight, resource: str, address: AddressStatus) -> bool:
     )
 
 
+def failing(s: Sight) -> tuple[str, ...]:
+    """What makes this node unhealthy now; a view that only stands tells how it was."""
+    return () if s.pacemaker_trouble else s.pacemaker.failing
+
+
 def cadence_seconds(
     s: Sight,
     settings: Settings,

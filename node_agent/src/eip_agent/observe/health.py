@@ -11,7 +11,7 @@ import shlex
 import socket
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Optional
 from urllib.parse import urlsplit
 
 from eip_agent.calls.commands import ended, run
@@ -30,8 +30,11 @@ versions, by another status and this text. All else, as 102 for "not connected",
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [23][0-9][0-9] ")
 _STATUS_LINE_BYTES = 13
 
-Check = Callable[[float], bool]
-"""One check: takes the seconds it may last, tells whether all is well."""
+_ACTIVE, _NOT_ACTIVE = 0, (3, 4)
+"""How `systemctl is-active` ends: 4 for a unit that there is not. Without systemd it ends by 1."""
+
+Check = Callable[[float], Optional[bool]]
+"""One check: takes the seconds it may last, tells whether all is well; None if it could not ask."""
 
 
 class Judged:
@@ -63,6 +66,7 @@ class Health:
         self._checks = checks(settings)
         self._judged: dict[str, Judged] = {}
         self._begun = self._wanting = False
+        self._unasked: set[str] = set()
         self._told, self._told_at = "", float("-inf")
 
     @property
@@ -76,12 +80,20 @@ class Health:
             return _ASK_AGAIN_SECONDS
         for name, check in self._checks.items():
             good = check(self._settings.health_timeout_seconds)
+            self._note_unasked(name, unasked=good is None)
+            if good is None:
+                continue  # what is missing is no evidence: the judgement stands
             if self._judged[name].take(good=good):
                 self._say("The node's health changed", check=name, is_well=good)
         if not self._checks:
             return _IDLE_SECONDS
         self._tell(RED if self.failing else GREEN)
         return self._settings.health_seconds
+
+    def _note_unasked(self, name: str, *, unasked: bool) -> None:
+        if unasked and name not in self._unasked:
+            self._say("A health check could not be made, and counts neither way", check=name)
+        (self._unasked.add if unasked else self._unasked.discard)(name)
 
     def _begin(self) -> bool:
         """Goes on from what Pacemaker remembers of an earlier agent here, once it answers.
@@ -125,7 +137,13 @@ def checks(settings: Settings) -> dict[str, Check]:
 
 
 def _unit(command: Sequence[str]) -> Check:
-    return lambda seconds: succeeds(command, seconds)
+    return lambda seconds: _is_active(command, seconds)
+
+
+def _is_active(command: Sequence[str], seconds: float) -> bool | None:
+    """What systemd says of a unit; None where it said nothing, or could not be asked."""
+    status = ended(command, seconds).status
+    return None if status not in (_ACTIVE, *_NOT_ACTIVE) else status == _ACTIVE
 
 
 def _tcp(place: str) -> Check:

@@ -24,6 +24,9 @@ _RC_PENDING = 193
 _FAILED = re.compile(r"(?P<resource>[^:]+?)(?::[0-9]+)?_(?:start|monitor)_[0-9]+\Z")
 """The key of an operation, `eip_monitor_10000`; a clone's instance is `eip:0`."""
 
+_OPERATION = re.compile(r"(?P<resource>[^:]+?)(?::[0-9]+)?_[a-z-]+_[0-9]+\Z")
+"""The same of any action; `eip_metrics_monitor_0` is not one of `eip`."""
+
 _CURRENT_ROLES = {"Master": "Promoted", "Slave": "Unpromoted"}
 _UNDER_WAY = ("Starting", "Stopping", "Promoting", "Demoting", "Migrating")
 _STATES = {
@@ -254,7 +257,9 @@ def _state_by_history(node: str, resource: str, root: ET.Element) -> str:
     failed on the other node would look like ours. Each node's own operations tell them apart.
     """
     for failure in root.iterfind("failures/failure"):
-        if failure.get("node") == node and failure.get("op_key", "").startswith(f"{resource}_"):
+        operation = _OPERATION.match(failure.get("op_key", ""))
+        named = operation["resource"] if operation else ""
+        if failure.get("node") == node and named == resource.partition(":")[0]:
             return "failed"
     for history in root.iterfind(f"node_history/node[@name='{node}']/resource_history"):
         pending = history.find(f"operation_history[@task='start'][@rc='{_RC_PENDING}']")

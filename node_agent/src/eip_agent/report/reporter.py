@@ -159,7 +159,7 @@ class Reporter:
                 for name, state in states.items()
             },
             awaiting=pending,
-            failing=s.pacemaker.failing,
+            failing=view.failing(s),
             public_ips=_shown(s),
             order=self._orders.progress,
         )

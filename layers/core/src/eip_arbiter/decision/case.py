@@ -93,6 +93,12 @@ class Case:
         """Whether the node claims the address now."""
         return self.is_fresh(node) and claims.is_claim(node, self.address.resource)
 
+    def claims_since_the_grant(self, node: Node) -> bool:
+        """Whether the node claims the address by a word from after the grant in force."""
+        report = node.report
+        said_after = report is not None and report.said_at_ms > self.address.changed_at_ms
+        return said_after and self.claims(node)
+
     @staticmethod
     def instance_goes(node: Node | None) -> str | None:
         """EC2's word that the node's instance goes away, or None."""
@@ -100,9 +106,9 @@ class Case:
 
     def unfit(self, node: Node) -> str | None:
         """Why an operator should not send the address to this node, or None."""
-        report = node.report
-        if report is None or not self.is_fresh(node):
-            return "has not reported lately"
+        report, out_of_touch = node.report, self._out_of_touch(node)
+        if report is None or out_of_touch:
+            return out_of_touch
         if node.nofailover:
             return "is tagged nofailover"
         if self.instance_goes(node):
@@ -112,6 +118,20 @@ class Case:
         if report.failing:
             return f"is unhealthy ({', '.join(report.failing)})"
         return f"failed {self.address.resource}" if self.state_on(node) == "failed" else None
+
+    def _out_of_touch(self, node: Node) -> str | None:
+        """That nothing was heard of the node lately, nor since another one lost sight of it."""
+        report = node.report
+        if report is None or not self.is_fresh(node):
+            return "has not reported lately"
+        for other in self.snapshot.nodes.values():
+            theirs = other.report
+            if other is node or theirs is None or not self.is_fresh(other):
+                continue
+            lost_ms = theirs.suspects.get(node.name)
+            if lost_ms is not None and report.received_at_ms < theirs.received_at_ms - lost_ms:
+                return f"has not reported since {other.name} lost sight of it"
+        return None
 
     @cached_property
     def holder_gave_up(self) -> str | None:

@@ -26,12 +26,26 @@ def ended(case: Case, order: Order) -> str | None:
         # A move that EC2 does not make must not keep the service from where the address still is.
         under_way = case.is_moving and (case.is_moving_in_time or case.claims(target))
         return None if under_way else _target_has_it(case, order, target)
-    return _switchover_failed(case, order, target) if order.kind is OrderKind.SWITCHOVER else None
+    if order.kind is OrderKind.SWITCHOVER:
+        return _switchover_failed(case, order, target)
+    return _not_to_be_waited_for(case, order, target)
+
+
+def _not_to_be_waited_for(case: Case, order: Order, target: Node) -> str | None:
+    """Why a failover that is not carried out yet never is, or None.
+
+    It was accepted while a call was under way. Now that it could be made, it must not wait for its
+    target to become fit: by then nobody may want it any more.
+    """
+    unfit = None if order.force else case.unfit(target)
+    if unfit is None or case.is_moving_in_time or case.is_being_released_from(target):
+        return None
+    return f"{target.name} {unfit}"
 
 
 def _target_has_it(case: Case, order: Order, target: Node) -> str | None:
     """Why the order of a target that holds the address is over, or None."""
-    if case.claims(target):
+    if case.claims_since_the_grant(target):
         return f"{target.name} claims {_it(case)}"
     claimant = case.claimant
     if claimant is None:

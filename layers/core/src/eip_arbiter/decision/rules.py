@@ -166,6 +166,26 @@ def r071_quorate_side(case: Case) -> Decision | None:
     return _grant(case, "R071", case.claimant, why)
 
 
+def r080_drift(case: Case) -> Decision | None:
+    """The holder claims, and its own metadata service says that the address is not there.
+
+    Another node's claim that no rule before this one grants does not change that, once the holder
+    has answered it.
+    """
+    holder = case.holder
+    if holder is None or holder.report is None or not case.claims(holder):
+        return None
+    if case.claimants and not case.holder_answers:
+        return None
+    ips = holder.report.public_ips
+    if ips is None or case.address.public_ip in ips:
+        return None
+    settled_for_ms = holder.report.said_at_ms - case.address.changed_at_ms
+    if case.address.phase is not Phase.SETTLED or settled_for_ms <= case.drift_pause_ms:
+        return None
+    return _grant(case, "R080", holder, f"{holder.name} holds it, but it was not there (drift)")
+
+
 def r072_split_brain(case: Case) -> Decision | None:
     """Another node claims, and the holder answers."""
     if case.claimant is None or not case.holder_answers:
@@ -179,20 +199,6 @@ def r072_split_brain(case: Case) -> Decision | None:
         return Keep("R072", sentence)
     refusal = Refusal(claimant=claimant.instance_id, at_ms=case.now_ms)
     return Note("R072", sentence, case.rested_on, refusal=refusal, order=case.address.order)
-
-
-def r080_drift(case: Case) -> Decision | None:
-    """The holder claims, and its own metadata service says that the address is not there."""
-    holder = case.holder
-    if holder is None or holder.report is None or case.claimants or not case.claims(holder):
-        return None
-    ips = holder.report.public_ips
-    if ips is None or case.address.public_ip in ips:
-        return None
-    settled_for_ms = holder.report.said_at_ms - case.address.changed_at_ms
-    if case.address.phase is not Phase.SETTLED or settled_for_ms <= case.drift_pause_ms:
-        return None
-    return _grant(case, "R080", holder, f"{holder.name} holds it, but it was not there (drift)")
 
 
 def r090_unused(case: Case) -> Decision | None:
@@ -248,8 +254,8 @@ AUTOMATIC: tuple[Rule, ...] = (
     r061_gave_up,
     r070_silent,
     r071_quorate_side,
-    r072_split_brain,
     r080_drift,
+    r072_split_brain,
     r090_unused,
     r999_keep,
 )

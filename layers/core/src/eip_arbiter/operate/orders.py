@@ -193,7 +193,12 @@ def _would_repeat(address: Address, wanted: Order, target: Node) -> dict[str, An
 def _refuse_order(case: Case, request: OrderRequest, target: Node, kind: OrderKind) -> None:
     """Raises unless the order can be carried out."""
     address = case.address
-    if address.holder == target.instance_id and address.phase is Phase.SETTLED:
+    elsewhere = address.order is not None and address.order.target != target.instance_id
+    if (
+        address.holder == target.instance_id
+        and address.phase is Phase.SETTLED
+        and not (elsewhere and kind is OrderKind.FAILOVER)
+    ):
         raise RefusedError(f"{target.name} holds {address.public_ip} already")
     unfit = case.unfit(target)
     if kind is OrderKind.SWITCHOVER:
