@@ -119,8 +119,7 @@ bool  placed = true;                     /* EC2 had the address at the holder in
 inline decide() {
     if
     EACH(rules_for)
-    :: may_grant(holder) && !moving && word[holder] == misses && after[holder] &&
-       !waiting                                                              -> step(R080, holder)
+    :: may_grant(holder) && !moving && word[holder] == misses && after[holder] -> step(R080, holder)
     :: !paused && !pinned && !moving && holder && word[holder] == release && !waiting      -> step(R090, NOBODY)
     :: !paused && !moving && refused && !waiting                             -> step(R999, holder)
     :: moving && overdue                                                     -> step(R031, holder)

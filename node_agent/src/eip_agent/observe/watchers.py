@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from eip_agent.observe.table import Table
     from eip_agent.settings import Settings
 
-_COMMAND_SECONDS = 5.0
-_STARTING_SECONDS, _TROUBLED_SECONDS = 0.5, 2.0
-_STATUS_STARTING_SECONDS = 0.1
-_FRESH_GRANT_SECONDS = 30.0
+_COMMAND_SECONDS, _STARTING_SECONDS, _TROUBLED_SECONDS = 5.0, 0.5, 2.0
+_STATUS_STARTING_SECONDS, _FRESH_GRANT_SECONDS = 0.1, 30.0
 _STANDING_SECONDS, _STANDING_LOOKS = 30.0, 3
 """For so long, but at least for so many looks of a calm node, what was read last stands for looks
 that bring nothing: a look that fails is the absence of a reading, and no word of Pacemaker's."""
@@ -129,12 +127,10 @@ class Watchers:
             for name, since in incomplete_since.items()
             if began - since > SETTLING_SECONDS
         }
+        here = {name: began for name, role in seen.roles.items() if role == "started"}
         return {
             "last_roles": {**seen.roles, **for_good},
-            "ran_here_at": {
-                **before.ran_here_at,
-                **{name: began for name, role in seen.roles.items() if role == "started"},
-            },
+            "ran_here_at": {**before.ran_here_at, **here},
             "incomplete_since": incomplete_since,
             "ever_seen": before.ever_seen | set(seen.members),
             "contradicted_since": {
