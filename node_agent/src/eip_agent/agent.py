@@ -49,7 +49,11 @@ class Agent:
         fixed: Credentials | None,
         say: Callable[..., None],
     ) -> None:
-        settings = dataclasses.replace(settings, region=settings.region or identity.region)
+        settings = dataclasses.replace(
+            settings,
+            region=settings.region or identity.region,
+            domain=settings.domain or identity.domain,
+        )
         run_dir = os.path.dirname(settings.socket)
         os.makedirs(run_dir, exist_ok=True)
         with contextlib.suppress(OSError):  # what cannot be written there is said below
@@ -69,8 +73,8 @@ class Agent:
         source = source_for(
             identity.partition, identity.region, identity.account, identity.instance_id
         )
-        put = Events(settings, keyring, source).put_report
-        self._publisher = Publisher(put, self._board.publishing)
+        events = Events(settings, keyring, source)
+        self._publisher = Publisher(events.put_report, self._board.publishing)
         command = shlex.split(settings.crm_resource)
 
         def ask_pacemaker(arguments: list[str]) -> str:
@@ -97,7 +101,12 @@ class Agent:
             say=say,
         )
         sources = (table, metadata, keyring, _links(settings, say))
-        self._watchers = Watchers(self._board, settings, sources, say)
+
+        def public_changed() -> None:
+            table.drop_ipv4()
+            events.drop_ipv4()
+
+        self._watchers = Watchers(self._board, settings, sources, say, public_changed)
         operations = Operations(
             self._board,
             settings,

@@ -49,8 +49,10 @@ class Watchers:
         settings: Settings,
         sources: tuple[Table, MetadataService, Keyring, LibraryLinks | CommandLinks],
         say: Callable[..., None],
+        public_changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._board, self._settings, self._say = board, settings, say
+        self._public_changed = public_changed
         self._table, self._metadata, self._keyring, self._links = sources
         self._asking_metadata = Outcome("Asking the metadata service", say)
         self._asking_corosync = Outcome("Asking Corosync for its links", say)
@@ -283,6 +285,9 @@ class Watchers:
             self._asking_metadata.failed(error.kind, str(error))
         else:
             self._asking_metadata.succeeded()
+        if ips is not None and ips != self._board.glance().public_ips:
+            # EC2 took or gave an address: a connection that was made by the old one is dead.
+            self._public_changed()
         with self._board.changed:
             s = self._board.sight()
             rows = {name: _absent_row(s, name, ips, asked) for name in s.words}
