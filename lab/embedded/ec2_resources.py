@@ -45,13 +45,30 @@ def _vpc(order: Order) -> Result:
     return made, {"VpcId": made, "CidrBlock": cidr}
 
 
+def _vpc_cidr_block(order: Order) -> Result:
+    order.only("VpcId", "AmazonProvidedIpv6CidrBlock")
+    made = order.call("ec2", "associate_vpc_cidr_block", **order.properties)
+    return made["Ipv6CidrBlockAssociation"]["AssociationId"], {}
+
+
+def _ipv6_blocks(order: Order, vpc: str) -> list[str]:
+    """The VPC's IPv6 blocks now: CloudFormation looks when the attribute is asked for."""
+    (found,) = order.call("ec2", "describe_vpcs", VpcIds=[vpc])["Vpcs"]
+    associations = found.get("Ipv6CidrBlockAssociationSet", [])
+    return [association["Ipv6CidrBlock"] for association in associations]
+
+
 def _subnet(order: Order) -> Result:
-    order.only("VpcId", "CidrBlock", "AvailabilityZone", "MapPublicIpOnLaunch", "Tags")
-    wanted = {k: order.properties[k] for k in ("VpcId", "CidrBlock", "AvailabilityZone")}
+    settable = "MapPublicIpOnLaunch", "AssignIpv6AddressOnCreation"
+    given = "VpcId", "CidrBlock", "AvailabilityZone"
+    order.only(*given, "Ipv6CidrBlock", *settable, "Tags")
+    known = *given, "Ipv6CidrBlock"
+    wanted = {k: order.properties[k] for k in known if k in order.properties}
     made = order.call("ec2", "create_subnet", **wanted)["Subnet"]["SubnetId"]
-    if "MapPublicIpOnLaunch" in order.properties:
-        value = {"Value": order.properties["MapPublicIpOnLaunch"]}
-        order.call("ec2", "modify_subnet_attribute", SubnetId=made, MapPublicIpOnLaunch=value)
+    for name in settable:
+        if name in order.properties:
+            value = {name: {"Value": order.properties[name]}}
+            order.call("ec2", "modify_subnet_attribute", SubnetId=made, **value)
     _tag(order, made)
     return made, {"SubnetId": made, "AvailabilityZone": wanted["AvailabilityZone"]}
 
@@ -78,7 +95,9 @@ def _route_table(order: Order) -> Result:
 
 
 def _route(order: Order) -> Result:
-    order.only("RouteTableId", "DestinationCidrBlock", "GatewayId")
+    order.only(
+        "RouteTableId", "DestinationCidrBlock", "DestinationIpv6CidrBlock", "GatewayId"
+    )
     order.call("ec2", "create_route", **order.properties)
     return order.site.generated(order.logical_id), {}
 
