@@ -126,9 +126,9 @@ class TestAnElasticIpOfTheNodesOwn:
         (zone, *_) = ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])[
             "Subnets"
         ]
-        made = ec2.run_instances(
-            ImageId=image, MinCount=1, MaxCount=1, SubnetId=zone["SubnetId"]
-        )["Instances"][0]
+        made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, SubnetId=zone["SubnetId"])[
+            "Instances"
+        ][0]
         assert made["PublicIpAddress"]
         found = Ec2Inventory(ec2).node(made["InstanceId"])
         assert found is not None
