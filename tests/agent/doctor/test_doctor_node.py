@@ -12,8 +12,8 @@ import pytest
 from agent.doctor.doctor_samples import SAMPLES, SETTINGS, bad, edited, only
 from agent.fakes import ME, PEER, PUBLIC_IP
 from eip_agent import __version__
-from eip_agent.calls.channel import ExchangeError
 from eip_agent.calls import ways
+from eip_agent.calls.channel import ExchangeError
 from eip_agent.doctor import local, region
 from eip_agent.doctor.way import Facts, judge_own, judge_way
 from eip_agent.observe.metadata import Identity, Interface, MetadataService
@@ -151,7 +151,7 @@ def interface(**public: str) -> Interface:
     [
         (Facts(IPV6_AWS, (interface(first=OWN),)), "ok", "by IPv6"),
         (Facts(IPV6_AWS, (interface(first=OWN),) * 2), "ok", "by IPv6"),
-        (Facts({s: "10.0.1.5" for s in PUBLIC_AWS}, (interface(),)), "ok", "in the VPC"),
+        (Facts(dict.fromkeys(PUBLIC_AWS, "10.0.1.5"), (interface(),)), "ok", "in the VPC"),
         (Facts(PRIVATE_EVENTS, (interface(first=OWN),)), "note", "cannot be seen from here"),
         (Facts(PRIVATE_EVENTS, (interface(),)), "ok", "endpoint"),
         (Facts(PUBLIC_AWS, (interface(),)), "ok", "NAT gateway"),
