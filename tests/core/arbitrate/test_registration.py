@@ -16,6 +16,7 @@ from eip_arbiter.decision.snapshot import Address, Ec2Evidence, Order, Phase, Sn
 from eip_arbiter.operate.requests import RefusedError
 from eip_arbiter.ports import Committed
 from eip_contract.report import ReportRejected
+from eip_contract.state_item import STATE_SORT_KEY, cluster_partition_key, read_status
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.world import CLUSTER_TAG
@@ -80,6 +81,13 @@ class TestAnElasticIpOfTheNodesOwn:
         own = self.given(aws, cluster)
         local.hear(cluster.stands_by("n2", incarnation=2))
         assert f"; n2 would lose its own Elastic IP {own}" in str(local.told)
+        status = local.operate({"verb": "status", "cluster": cluster.id})
+        assert [node["would_lose"] for node in status["nodes"]] == [[], [own]]
+        item = aws.client("dynamodb", "looks").get_item(
+            TableName=cluster.table_name,
+            Key={"pk": {"S": cluster_partition_key(cluster.id)}, "sk": {"S": STATE_SORT_KEY}},
+        )["Item"]
+        assert read_status(item).endangered == {cluster.instance("n2"): own}, "what its agent reads"
         (place,) = cluster.snapshot.nodes[cluster.instance("n2")].own_elastic_ips.items()
         assert place[1] == own
 
