@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import json
@@ -15,6 +16,7 @@ from typing import Any
 import botocore
 import pytest
 from agent.fakes import FakeNode
+from botocore.config import Config
 from botocore.endpoint_provider import EndpointProvider
 from botocore.session import Session
 from eip_agent.calls import ways
@@ -141,8 +143,9 @@ class Deaf:
 
     @staticmethod
     def _answer(connection: socket.socket) -> None:
-        while connection.recv(65536):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(65536):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
 
 @pytest.fixture
@@ -201,3 +204,41 @@ def test_a_server_that_is_only_slow_is_given_its_time(node: FakeNode) -> None:
     with pytest.raises(ExchangeError, match="timeout"):
         channel.request("POST", "/", b"{}", {"Content-Length": "2", "X-Amz-Target": "x"})
     assert 0.5 < time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_dualstack_name_is_signed_as_botocore_signs_it(
+    monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    signed: dict[str, str] = {}
+
+    class Heard(Exception):
+        """Ends botocore's call before it is sent."""
+
+    def theirs(request: Any, **_: Any) -> None:
+        text = request.headers["Authorization"]
+        signed["botocore"] = (text if isinstance(text, str) else text.decode()).split(
+            "Credential="
+        )[1]
+        signed["url"] = request.url
+        raise Heard
+
+    client: Any = Session().create_client(
+        service, "eu-central-1", aws_access_key_id=KEYS.access_key, aws_secret_access_key="secret",
+        config=Config(use_dualstack_endpoint=True),
+    )  # fmt: skip
+    client.meta.events.register("before-send", theirs)
+    with pytest.raises(Heard):
+        client.list_tables() if service == "dynamodb" else client.list_event_buses()
+
+    def ours(_self: Channel, *sent: Any) -> tuple[int, bytes]:
+        signed["ours"] = sent[3]["authorization"].split("Credential=")[1]
+        signed["host"] = sent[3]["host"]
+        return 200, b"{}"
+
+    monkeypatch.setattr(Channel, "request", ours)
+    settings = Settings(region="eu-central-1", endpoints="dualstack")
+    Endpoint(service, "1.0", settings, Keys()).call("x", {})
+    assert signed["url"] == f"https://{signed['host']}/"
+    scopes = [signed[who].split("/", 2)[2].split(",")[0] for who in ("botocore", "ours")]
+    assert scopes == [f"eu-central-1/{service}/aws4_request"] * 2
