@@ -166,8 +166,12 @@ service = MetadataService(settings.metadata_endpoint)
 keyring = Keyring(service, None)
 try:
     keyring.refresh()
+    here = service.identity()
     settings = dataclasses.replace(
-        settings, region=settings.region or service.identity().region, read_seconds=10.0
+        settings,
+        region=settings.region or here.region,
+        domain=settings.domain or here.domain,
+        read_seconds=10.0,
     )
     endpoint = Endpoint("secretsmanager", "1.1", settings, keyring)
     answer = endpoint.call("secretsmanager.GetSecretValue", {"SecretId": sys.argv[2]})

@@ -194,8 +194,14 @@ def _release(self: Any, address: str | None = None, allocation_id: str | None = 
 
 
 def _private_ips(eni: Any) -> list[dict[str, Any]]:
-    """Moto shows the association of the primary private address only."""
+    """Moto shows the association of the primary private address only, and each as the account's.
+
+    EC2 names `amazon` as the owner of an address that a subnet assigned by itself.
+    """
     items: list[dict[str, Any]] = _original_private_ips.fget(eni)
+    for item in items:
+        if "Association" in item:
+            item["Association"] = {**item["Association"], "ipOwnerId": "amazon"}
     for eip in eni.ec2_backend.addresses:
         if eip.eni is eni:
             for item in items:

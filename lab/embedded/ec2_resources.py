@@ -20,7 +20,7 @@ PUBLIC_PARAMETERS: Mapping[str, str] = {
 }
 """Public SSM parameters that templates may name, and the image of moto's that stands for each."""
 
-_RULE_RENAMED = {"CidrIp", "SourceSecurityGroupId", "Description"}
+_RULE_RENAMED = {"CidrIp", "CidrIpv6", "SourceSecurityGroupId", "Description"}
 
 
 def _tags(order: Order) -> list[dict[str, str]]:
@@ -45,13 +45,29 @@ def _vpc(order: Order) -> Result:
     return made, {"VpcId": made, "CidrBlock": cidr}
 
 
+def ipv6_blocks(client: Callable[[str], Any], vpc: str) -> list[str]:
+    """A VPC's IPv6 blocks now: unlike other attributes, they come after the VPC was made."""
+    (found,) = client("ec2").describe_vpcs(VpcIds=[vpc])["Vpcs"]
+    return [each["Ipv6CidrBlock"] for each in found.get("Ipv6CidrBlockAssociationSet", [])]
+
+
+def _vpc_cidr_block(order: Order) -> Result:
+    order.only("VpcId", "AmazonProvidedIpv6CidrBlock")
+    made = order.call("ec2", "associate_vpc_cidr_block", **order.properties)
+    return made["Ipv6CidrBlockAssociation"]["AssociationId"], {}
+
+
 def _subnet(order: Order) -> Result:
-    order.only("VpcId", "CidrBlock", "AvailabilityZone", "MapPublicIpOnLaunch", "Tags")
-    wanted = {k: order.properties[k] for k in ("VpcId", "CidrBlock", "AvailabilityZone")}
+    settable = "MapPublicIpOnLaunch", "AssignIpv6AddressOnCreation"
+    given = "VpcId", "CidrBlock", "AvailabilityZone"
+    order.only(*given, "Ipv6CidrBlock", *settable, "Tags")
+    known = *given, "Ipv6CidrBlock"
+    wanted = {k: order.properties[k] for k in known if k in order.properties}
     made = order.call("ec2", "create_subnet", **wanted)["Subnet"]["SubnetId"]
-    if "MapPublicIpOnLaunch" in order.properties:
-        value = {"Value": order.properties["MapPublicIpOnLaunch"]}
-        order.call("ec2", "modify_subnet_attribute", SubnetId=made, MapPublicIpOnLaunch=value)
+    for name in settable:
+        if name in order.properties:
+            value = {name: {"Value": order.properties[name]}}
+            order.call("ec2", "modify_subnet_attribute", SubnetId=made, **value)
     _tag(order, made)
     return made, {"SubnetId": made, "AvailabilityZone": wanted["AvailabilityZone"]}
 
@@ -78,7 +94,7 @@ def _route_table(order: Order) -> Result:
 
 
 def _route(order: Order) -> Result:
-    order.only("RouteTableId", "DestinationCidrBlock", "GatewayId")
+    order.only("RouteTableId", "DestinationCidrBlock", "DestinationIpv6CidrBlock", "GatewayId")
     order.call("ec2", "create_route", **order.properties)
     return order.site.generated(order.logical_id), {}
 
@@ -90,7 +106,10 @@ def _route_table_association(order: Order) -> Result:
 
 
 def _security_group(order: Order) -> Result:
-    order.only("GroupName", "GroupDescription", "VpcId", "SecurityGroupIngress", "Tags")
+    order.only(
+        "GroupName", "GroupDescription", "VpcId", "SecurityGroupIngress",
+        "SecurityGroupEgress", "Tags",
+    )  # fmt: skip
     made = order.call(
         "ec2",
         "create_security_group",
@@ -100,6 +119,14 @@ def _security_group(order: Order) -> Result:
     )["GroupId"]
     for rule in order.properties.get("SecurityGroupIngress", []):
         _allow(order, made, rule)
+    if "SecurityGroupEgress" in order.properties:
+        (all_out,) = order.call("ec2", "describe_security_groups", GroupIds=[made])[
+            "SecurityGroups"
+        ]
+        given = all_out["IpPermissionsEgress"]
+        order.call("ec2", "revoke_security_group_egress", GroupId=made, IpPermissions=given)
+        for rule in order.properties["SecurityGroupEgress"]:
+            _allow(order, made, rule, "egress")
     _tag(order, made)
     return made, {"GroupId": made}
 
@@ -114,14 +141,17 @@ def _security_group_ingress(order: Order) -> Result:
     return order.site.generated(order.logical_id), {}
 
 
-def _allow(order: Order, group: str, rule: Mapping[str, Any]) -> None:
+def _allow(order: Order, group: str, rule: Mapping[str, Any], direction: str = "ingress") -> None:
     about = {"Description": rule["Description"]} if "Description" in rule else {}
     permission: dict[str, Any] = {k: v for k, v in rule.items() if k not in _RULE_RENAMED}
     if "CidrIp" in rule:
         permission["IpRanges"] = [{"CidrIp": rule["CidrIp"], **about}]
+    if "CidrIpv6" in rule:
+        permission["Ipv6Ranges"] = [{"CidrIpv6": rule["CidrIpv6"], **about}]
     if "SourceSecurityGroupId" in rule:
         permission["UserIdGroupPairs"] = [{"GroupId": rule["SourceSecurityGroupId"], **about}]
-    order.call("ec2", "authorize_security_group_ingress", GroupId=group, IpPermissions=[permission])
+    allow = f"authorize_security_group_{direction}"
+    order.call("ec2", allow, GroupId=group, IpPermissions=[permission])
 
 
 def _launch_template(order: Order) -> Result:
@@ -220,6 +250,7 @@ EC2_MAKERS: dict[str, Callable[[Order], Result]] = {
     "AWS::EC2::Subnet": _subnet,
     "AWS::EC2::SubnetRouteTableAssociation": _route_table_association,
     "AWS::EC2::VPC": _vpc,
+    "AWS::EC2::VPCCidrBlock": _vpc_cidr_block,
     "AWS::EC2::VPCEndpoint": _endpoint,
     "AWS::EC2::VPCGatewayAttachment": _gateway_attachment,
     "AWS::SecretsManager::Secret": _secret,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import functools
+import ipaddress
+import itertools
 import json
 import operator
 import re
@@ -20,8 +22,16 @@ NO_VALUE = object()
 """What `AWS::NoValue` resolves to: the property or item that holds it disappears."""
 
 
+def _cidr(arguments: list[Any]) -> list[str]:
+    """So many subnets of a block; their size is in bits of host addresses."""
+    block, count, bits = ipaddress.ip_network(arguments[0]), int(arguments[1]), int(arguments[2])
+    subnets = block.subnets(new_prefix=block.max_prefixlen - bits)
+    return [str(subnet) for subnet in itertools.islice(subnets, count)]
+
+
 # Those whose arguments are resolved first and which need nothing else.
 _PLAIN_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "Fn::Cidr": _cidr,
     "Fn::Join": lambda a: a[0].join(str(item) for item in a[1]),
     "Fn::Split": lambda a: a[1].split(a[0]),
     "Fn::Select": lambda a: a[1][int(a[0])],

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 
 from botocore.exceptions import ClientError, ParamValidationError
 
+from lab.embedded.ec2_resources import ipv6_blocks
 from lab.embedded.intrinsics import NO_VALUE, Resolver, TemplateError
 from lab.embedded.making import Made, Order, Site
 from lab.embedded.resources import MAKERS, RECORDED_ONLY, UPDATERS, record
@@ -108,8 +109,11 @@ class Stack:
             return self._translation.parameters[name]
         return self._make(name).ref
 
-    def _get_att(self, logical_id: str, attribute: str) -> str:
-        return self._make(logical_id).attributes[attribute]
+    def _get_att(self, logical_id: str, attribute: str) -> Any:
+        made = self._make(logical_id)
+        if (made.type, attribute) == ("AWS::EC2::VPC", "Ipv6CidrBlocks"):
+            return ipv6_blocks(self._site.client, made.ref)
+        return made.attributes[attribute]
 
     def _make(self, logical_id: str) -> Made:
         if logical_id in self.resources:

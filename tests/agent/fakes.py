@@ -162,9 +162,15 @@ class _Handler(BaseHTTPRequestHandler):
             f"{base}services/partition": "aws",
             f"{base}network/interfaces/macs/": "02:00:00:00:00:01/",
             f"{base}network/interfaces/macs/02:00:00:00:00:01/public-ipv4s": ips,
+            f"{base}network/interfaces/macs/02:00:00:00:00:01/local-ipv4s": "10.0.0.10\n10.0.0.11",
+            f"{base}services/domain": "amazonaws.com",
             f"{base}iam/security-credentials/": "node",
             f"{base}iam/security-credentials/node": json.dumps(keys),
         }
+        if ips:
+            associations = f"{base}network/interfaces/macs/02:00:00:00:00:01/ipv4-associations/"
+            answers[associations] = "\n".join(f"{ip}/" for ip in ips.split())
+            answers |= {f"{associations}{ip}": "10.0.0.10" for ip in ips.split()}
         if not self.region.metadata_up:
             return self._send(503, "")
         text = answers.get(self.path)

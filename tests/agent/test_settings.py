@@ -69,6 +69,8 @@ def test_health_checks_are_read(tmp_path: Path) -> None:
     "line",
     [
         "endpoint_url = ftp://x",
+        "endpoints = ipv6",
+        "domain = nowhere",
         "resources =",
         "resources = a a",
         "resources = a/b",

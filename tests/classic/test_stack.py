@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,13 @@ def test_the_nodes_reach_the_internet_and_each_other_and_others_reach_little(
     (vpc,) = ec2.describe_vpcs(VpcIds=[classic.ref("Network")])["Vpcs"]
     assert vpc["CidrBlock"] == "10.0.0.0/16"
     (routes,) = ec2.describe_route_tables(RouteTableIds=[classic.ref("Routes")])["RouteTables"]
-    ways = {r["DestinationCidrBlock"]: r["GatewayId"] for r in routes["Routes"]}
-    assert ways == {"10.0.0.0/16": "local", "0.0.0.0/0": classic.ref("Gateway")}
+    ways = {
+        r.get("DestinationCidrBlock") or r["DestinationIpv6CidrBlock"]: r["GatewayId"]
+        for r in routes["Routes"]
+    }
+    gateway = classic.ref("Gateway")
+    assert ways.pop("0.0.0.0/0") == ways.pop("::/0") == gateway
+    assert set(ways.values()) == {"local"}
     associated = {a["SubnetId"] for a in routes["Associations"] if "SubnetId" in a}
     assert associated == {classic.ref("FirstSubnet"), classic.ref("SecondSubnet")}
     group = classic.ref("NodeGroup")
@@ -111,6 +117,24 @@ def test_the_nodes_reach_the_internet_and_each_other_and_others_reach_little(
         ("tcp", 2224, 2224, group),
         ("icmp", -1, -1, group),
     }
+
+
+def test_the_nodes_reach_aws_by_ipv6_which_no_move_takes_away(classic: Classic) -> None:
+    ec2 = classic.aws.client("ec2")
+    (vpc,) = ec2.describe_vpcs(VpcIds=[classic.ref("Network")])["Vpcs"]
+    (block,) = (ip_network(b["Ipv6CidrBlock"]) for b in vpc["Ipv6CidrBlockAssociationSet"])
+    ids = [classic.ref("FirstSubnet"), classic.ref("SecondSubnet")]
+    subnets = ec2.describe_subnets(SubnetIds=ids)["Subnets"]
+    assert all(subnet["AssignIpv6AddressOnCreation"] for subnet in subnets)
+    parts = {
+        ip_network(b["Ipv6CidrBlock"]) for s in subnets for b in s["Ipv6CidrBlockAssociationSet"]
+    }
+    assert len(parts) == 2
+    assert all(part.subnet_of(block) and part.prefixlen == 64 for part in parts)  # type: ignore[arg-type]
+    (group,) = ec2.describe_security_groups(GroupIds=[classic.ref("NodeGroup")])["SecurityGroups"]
+    out = [rule for rule in group["IpPermissionsEgress"] if rule["Ipv6Ranges"]]
+    assert [rule["Ipv6Ranges"][0]["CidrIpv6"] for rule in out] == ["::/0"]
+    assert not any(rule["Ipv6Ranges"] for rule in group["IpPermissions"]), "nobody gets in by it"
 
 
 def test_the_role_has_the_policy_that_the_arbiters_stack_exports_and_the_key(

@@ -102,6 +102,7 @@ def test_intrinsic_functions_resolve() -> None:
         "sub": {"Fn::Sub": ["${Name}-${A.Arn}-${x}-${!Raw}", {"x": 1}]},
         "join": {"Fn::Join": [":", ["a", {"Ref": "Name"}, {"Ref": "Gone"}]]},
         "pick": {"Fn::Select": ["1", {"Fn::Split": [",", "a,b"]}]},
+        "subnets": {"Fn::Cidr": ["2001:db8::/56", 2, "64"]},
         "map": {"Fn::FindInMap": ["Sizes", "eu", "small"]},
         "if": {"Fn::If": ["No", "wrong", {"Fn::GetAtt": ["A", "Arn"]}]},
         "gone": {"Fn::If": ["No", "wrong", {"Ref": "Gone"}]},
@@ -110,10 +111,11 @@ def test_intrinsic_functions_resolve() -> None:
         "sub": "n-A/Arn-1-${Raw}",
         "join": "a:n",
         "pick": "b",
+        "subnets": ["2001:db8::/64", "2001:db8:0:1::/64"],
         "map": 1,
         "if": "A/Arn",
     }
-    with pytest.raises(TemplateError, match="Fn::Cidr"):
-        resolver.resolve({"Fn::Cidr": []})
+    with pytest.raises(TemplateError, match="Fn::Length"):
+        resolver.resolve({"Fn::Length": []})
     with pytest.raises(TemplateError, match="Ref Nobody"):
         resolver.resolve({"Ref": "Nobody"})

@@ -49,7 +49,7 @@ class Agent:
         fixed: Credentials | None,
         say: Callable[..., None],
     ) -> None:
-        settings = dataclasses.replace(settings, region=settings.region or identity.region)
+        settings = _located(settings, identity)
         run_dir = os.path.dirname(settings.socket)
         os.makedirs(run_dir, exist_ok=True)
         with contextlib.suppress(OSError):  # what cannot be written there is said below
@@ -69,8 +69,8 @@ class Agent:
         source = source_for(
             identity.partition, identity.region, identity.account, identity.instance_id
         )
-        put = Events(settings, keyring, source).put_report
-        self._publisher = Publisher(put, self._board.publishing)
+        events = Events(settings, keyring, source)
+        self._publisher = Publisher(events.put_report, self._board.publishing)
         command = shlex.split(settings.crm_resource)
 
         def ask_pacemaker(arguments: list[str]) -> str:
@@ -97,7 +97,9 @@ class Agent:
             say=say,
         )
         sources = (table, metadata, keyring, _links(settings, say))
-        self._watchers = Watchers(self._board, settings, sources, say)
+        self._watchers = Watchers(
+            self._board, settings, sources, say, lambda: _drop_ipv4(table, events)
+        )
         operations = Operations(
             self._board,
             settings,
@@ -158,6 +160,17 @@ class Agent:
         if self._orders.step(s, self._clock.now_ms()):
             self._board.know()
         return _FOLLOW_UP_SECONDS
+
+
+def _located(settings: Settings, identity: Identity) -> Settings:
+    """The settings with what the metadata service says of the place, where they leave that out."""
+    region, domain = settings.region or identity.region, settings.domain or identity.domain
+    return dataclasses.replace(settings, region=region, domain=domain)
+
+
+def _drop_ipv4(table: Table, events: Events) -> None:
+    table.drop_ipv4()
+    events.drop_ipv4()
 
 
 def _epoch_seconds(clock: Clock, metadata: MetadataService, table: Table) -> int:

@@ -21,6 +21,8 @@ DEFAULT_PATH = "/etc/eip-agent/eip-agent.conf"
 SECTION = "agent"
 ENVIRONMENT_PREFIX = "EIP_AGENT_"
 _URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+/?\Z", re.ASCII)
+_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+\Z", re.ASCII)
+_ENDPOINTS = ("auto", "ipv4", "dualstack")
 _BUS = re.compile(r"(arn:[a-z-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9._/-]{1,256}\Z")
 _TABLE = re.compile(r"[A-Za-z0-9._-]{3,255}\Z", re.ASCII)
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\@-]*\.[a-z]+\Z", re.ASCII)
@@ -40,8 +42,9 @@ class SettingsError(ValueError):
 class Settings:
     """How one agent runs; durations in seconds, commands may carry arguments.
 
-    Empty `region`, `endpoint_url` and `node_name` mean: ask the metadata service, use AWS's own
-    endpoint, use this machine's name. An empty `corosync_cfgtool` means: use Corosync's library.
+    Empty `region`, `domain`, `endpoint_url` and `node_name` mean: ask the metadata service for the
+    first two, use AWS's own endpoints, use this machine's name. `endpoints` says by which of AWS's
+    names. An empty `corosync_cfgtool` means: use Corosync's library.
     """
 
     cluster_id: str = ""
@@ -49,6 +52,8 @@ class Settings:
     table: str = ""
     region: str = ""
     endpoint_url: str = ""
+    domain: str = ""
+    endpoints: str = "auto"
     resources: tuple[str, ...] = ("eip",)
     node_name: str = ""
     calm_seconds: float = 10.0
@@ -150,6 +155,8 @@ def _contradictions(s: Settings) -> list[str]:
         (_TABLE.match(s.table), "table: needed, the name of the DynamoDB table"),
         (NAME.match(s.node_name), f"node_name: {s.node_name!r} cannot be a node's name"),
         (not s.endpoint_url or _URL.match(s.endpoint_url), "endpoint_url: not an http(s) URL"),
+        (not s.domain or _DOMAIN.match(s.domain), "domain: not a domain such as amazonaws.com"),
+        (s.endpoints in _ENDPOINTS, f"endpoints: not one of {', '.join(_ENDPOINTS)}"),
         (_URL.match(s.metadata_endpoint), "metadata_endpoint: not an http(s) URL"),
         (0 < len(s.resources) <= MAX_RESOURCES, f"resources: name 1 to {MAX_RESOURCES} of them"),
         (all(NAME.match(name) for name in s.resources), "resources: not Pacemaker resource ids"),

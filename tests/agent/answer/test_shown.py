@@ -58,3 +58,8 @@ def test_an_agent_that_knows_nothing_yet_says_so_and_nothing_reaches_the_termina
     page = status_page(answer(report=None, status_age_seconds=None, reading="x\x1b[2J"), NOW)
     assert "was answered never, reading: x?[2J" in page
     assert "last said" not in page
+
+
+def test_an_elastic_ip_that_a_move_would_throw_off_is_named() -> None:
+    page = status_page(answer(endangered="198.51.100.7"), NOW)
+    assert "a move to this node would throw off 198.51.100.7" in page

@@ -12,9 +12,11 @@ import pytest
 from agent.doctor.doctor_samples import SAMPLES, SETTINGS, bad, edited, only
 from agent.fakes import ME, PEER, PUBLIC_IP
 from eip_agent import __version__
+from eip_agent.calls import ways
 from eip_agent.calls.channel import ExchangeError
 from eip_agent.doctor import local, region
-from eip_agent.observe.metadata import Identity, MetadataService
+from eip_agent.doctor.way import Facts, judge_own, judge_way
+from eip_agent.observe.metadata import Identity, Interface, MetadataService
 from eip_contract.state_item import AddressStatus, ClusterStatus
 
 
@@ -132,20 +134,70 @@ def test_what_the_control_plane_knows(
     assert says in found[1]
 
 
+PRIMARY, SECONDARY, OWN = "10.0.0.10", "10.0.0.11", "198.51.100.4"
+PUBLIC_AWS = {"events": "3.120.0.1", "dynamodb": "52.94.0.1"}
+IPV6_AWS = {"events": "2a05:d018::1", "dynamodb": "2a05:d018::2"}
+PRIVATE_EVENTS = {**PUBLIC_AWS, "events": "10.0.1.5"}
+
+
+def interface(**public: str) -> Interface:
+    """A network interface of which `first` and `second` are the public addresses."""
+    places = {"first": PRIMARY, "second": SECONDARY}
+    return Interface((PRIMARY, SECONDARY), {ip: places[name] for name, ip in public.items()})
+
+
 @pytest.mark.parametrize(
-    ("public", "private", "level"),
+    ("facts", "level", "says"),
     [
-        ({PUBLIC_IP}, False, "warning"),
-        ({PUBLIC_IP}, True, "ok"),
-        ({PUBLIC_IP, "198.51.100.4"}, False, "ok"),
-        (set(), False, "ok"),
+        (Facts(IPV6_AWS, (interface(first=OWN),)), "ok", "by IPv6"),
+        (Facts(IPV6_AWS, (interface(first=OWN),) * 2), "ok", "by IPv6"),
+        (Facts(dict.fromkeys(PUBLIC_AWS, "10.0.1.5"), (interface(),)), "ok", "in the VPC"),
+        (Facts(PRIVATE_EVENTS, (interface(first=OWN),)), "note", "cannot be seen from here"),
+        (Facts(PRIVATE_EVENTS, (interface(),)), "ok", "endpoint"),
+        (Facts(PUBLIC_AWS, (interface(),)), "ok", "NAT gateway"),
+        (Facts(PUBLIC_AWS, (interface(first=OWN),)), "warning", f"{OWN}, which EC2 takes away"),
+        (Facts(PUBLIC_AWS, (interface(first=PUBLIC_IP),)), "warning", "by the Elastic IP"),
+        (Facts(PUBLIC_AWS, (interface(first=OWN), interface())), "failure", "2 network interfaces"),
+        (
+            Facts(PUBLIC_AWS, (interface(first=OWN, second="198.51.100.5"),)),
+            "failure",
+            "198.51.100.5 is on a secondary private address",
+        ),
+        (
+            Facts(PUBLIC_AWS, (interface(first=OWN),), frozenset({PUBLIC_IP, "203.0.113.8"})),
+            "failure",
+            "several Elastic IPs",
+        ),
+        (
+            Facts(PUBLIC_AWS, (interface(second=OWN),), source=SECONDARY, own={SECONDARY: OWN}),
+            "ok",
+            "no move takes away",
+        ),
+        (
+            Facts(
+                PUBLIC_AWS, (interface(first=OWN),), source=PRIMARY, own={PRIMARY: OWN},
+                endangered=OWN,
+            ),
+            "warning",
+            "takes away",
+        ),
     ],
-)
-def test_a_node_that_reports_through_the_elastic_ip_alone(
-    public: set[str], private: bool, level: str
+)  # fmt: skip
+def test_whether_the_way_to_aws_lasts_when_an_elastic_ip_moves(
+    facts: Facts, level: str, says: str
 ) -> None:
-    found = region.judge_way(frozenset(public), frozenset({PUBLIC_IP}), private=private)
-    assert found.level == level
+    found = judge_way(dataclasses.replace(facts, elastic=facts.elastic or frozenset({PUBLIC_IP})))
+    assert (found.level, says in found.found) == (level, True), found
+    assert "public address" not in found.todo, "an Elastic IP of its own is no advice"
+
+
+def test_an_elastic_ip_of_the_nodes_own_that_a_move_would_throw_off_is_a_failure() -> None:
+    facts = Facts(IPV6_AWS, (interface(first=OWN),), own={PRIMARY: OWN}, endangered=OWN)
+    found = judge_own(facts)
+    assert found is not None
+    assert found.level == "failure"
+    assert OWN in found.found
+    assert judge_own(dataclasses.replace(facts, endangered="")) is None
 
 
 @pytest.mark.parametrize(("written", "asked"), [("", "eu-west-3"), ("us-east-2", "us-east-2")])
@@ -157,7 +209,7 @@ def test_without_a_region_in_the_settings_the_instances_own_is_asked(
     class Unreachable:
         """A fake channel that only notes whom it was to reach."""
 
-        def __init__(self, url: str, *_: float) -> None:
+        def __init__(self, url: str, *_: Any) -> None:
             tried.append(url)
 
         def request(self, *_: Any) -> None:
@@ -166,5 +218,6 @@ def test_without_a_region_in_the_settings_the_instances_own_is_asked(
     identity = Identity(ME, "eu-west-3", "eu-west-3a", "123456789012", "aws")
     monkeypatch.setattr(MetadataService, "identity", lambda _self: identity)
     monkeypatch.setattr(region, "Channel", Unreachable)
+    monkeypatch.setattr(ways, "has_ipv6_route", lambda: False)
     region.examine(dataclasses.replace(SETTINGS, region=written), None, None)
     assert {f"https://{name}.{asked}.amazonaws.com" for name in ("events", "dynamodb")} == {*tried}

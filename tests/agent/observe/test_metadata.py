@@ -38,3 +38,14 @@ def test_credentials_are_renewed_ahead_and_kept_while_they_cannot_be(node: FakeN
     node.region.metadata_up = True
     keyring.refresh()
     assert keyring.current().access_key == "AK"
+
+
+def test_the_interfaces_tell_which_private_address_is_public_and_how(node: FakeNode) -> None:
+    service = MetadataService(node.url)
+    node.region.public_ips = ["203.0.113.7"]
+    (only,) = service.interfaces()
+    assert only.private_ips == ("10.0.0.10", "10.0.0.11")
+    assert only.public == {"203.0.113.7": "10.0.0.10"}
+    node.region.public_ips = []
+    assert service.interfaces()[0].public == {}
+    assert service.identity().domain == "amazonaws.com"

@@ -53,7 +53,11 @@ class Reader:
         settings: Any = SimpleNamespace(alert_seconds=1.0, calm_seconds=10.0)
         keyring: Any = SimpleNamespace(refresh=lambda: None)
         metadata: Any = SimpleNamespace(public_ips=self._public_ips)
-        self.watchers = Watchers(self.board, settings, (None, metadata, keyring, None), quiet)  # type: ignore[arg-type]
+        sources: Any = (None, metadata, keyring, None)
+        self.changes: list[float] = []
+        self.watchers = Watchers(
+            self.board, settings, sources, quiet, lambda: self.changes.append(self.now)
+        )
 
     def read(self, answer: tuple[str, ...] | None, after: float) -> tuple[float, float] | None:
         """One read, so many seconds after the last one; returns the row of absences."""
@@ -70,6 +74,12 @@ class Reader:
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     return Reader(monkeypatch)
+
+
+def test_kept_connections_are_told_of_each_change_of_the_public_addresses(reader: Reader) -> None:
+    for answer in (HERE, HERE, None, (), (), HERE):
+        reader.read(answer, after=1.0)
+    assert reader.changes == [101.0, 104.0, 106.0]
 
 
 def test_reads_in_a_row_tell_since_when_an_address_is_absent(reader: Reader) -> None:

@@ -13,8 +13,10 @@ from core.local import Local
 from eip_arbiter.arbitrate.registering import departed
 from eip_arbiter.aws.ec2_address import Ec2Inventory
 from eip_arbiter.decision.snapshot import Address, Ec2Evidence, Order, Phase, Snapshot
+from eip_arbiter.operate.requests import RefusedError
 from eip_arbiter.ports import Committed
 from eip_contract.report import ReportRejected
+from eip_contract.state_item import STATE_SORT_KEY, cluster_partition_key, read_status
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.world import CLUSTER_TAG
@@ -56,6 +58,89 @@ def test_a_start_brings_an_address_in_that_was_tagged_since(
     local.hear(cluster.stands_by("n2", incarnation=2))
     assert set(cluster.snapshot.addresses) == {"eip", "vip"}
     assert cluster.holder == "n1"
+
+
+class TestAnElasticIpOfTheNodesOwn:
+    """EC2 throws it off where an address of the cluster comes to the same private address."""
+
+    @staticmethod
+    def given(aws: EmbeddedAws, cluster: Cluster, private_ip: str | None = None) -> str:
+        """A person's own Elastic IP on n2, by default on its primary private address."""
+        ec2, interface = aws.client("ec2", "looks"), cluster.world.nodes["n2"].interface_id
+        own = ec2.allocate_address(Domain="vpc")
+        place = {"PrivateIpAddress": private_ip} if private_ip else {}
+        ec2.associate_address(
+            AllocationId=own["AllocationId"], NetworkInterfaceId=interface, **place
+        )
+        return str(own["PublicIp"])
+
+    def test_is_told_when_the_node_joins(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local
+    ) -> None:
+        local.settle_on_n1(cluster)
+        own = self.given(aws, cluster)
+        local.hear(cluster.stands_by("n2", incarnation=2))
+        assert f"; n2 would lose its own Elastic IP {own}" in str(local.told)
+        status = local.operate({"verb": "status", "cluster": cluster.id})
+        assert [node["would_lose"] for node in status["nodes"]] == [[], [own]]
+        item = aws.client("dynamodb", "looks").get_item(
+            TableName=cluster.table_name,
+            Key={"pk": {"S": cluster_partition_key(cluster.id)}, "sk": {"S": STATE_SORT_KEY}},
+        )["Item"]
+        assert read_status(item).endangered == {cluster.instance("n2"): own}, "what its agent reads"
+        (place,) = cluster.snapshot.nodes[cluster.instance("n2")].own_elastic_ips.items()
+        assert place[1] == own
+
+    def test_makes_the_node_an_unfit_target_but_by_force(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local
+    ) -> None:
+        local.settle_on_n1(cluster)
+        own = self.given(aws, cluster)
+        local.hear(cluster.stands_by("n2", incarnation=2))
+        order = {"verb": "failover", "cluster": cluster.id, "target": "n2"}
+        with pytest.raises(RefusedError, match=f"n2 would lose its own Elastic IP {own}; `force`"):
+            local.operate(order)
+        switchover = {**order, "verb": "switchover", "holder": "n1"}
+        with pytest.raises(RefusedError, match=f"own Elastic IP {own}$"):
+            local.operate(switchover)
+        assert local.operate({**order, "force": True})["outcome"] == "moved"
+
+    def test_is_no_matter_on_another_private_address(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local
+    ) -> None:
+        node = cluster.world.nodes["n2"]
+        ec2 = aws.client("ec2", "looks")
+        further = f"{node.private_ips[0].rpartition('.')[0]}.77"
+        ec2.assign_private_ip_addresses(
+            NetworkInterfaceId=node.interface_id, PrivateIpAddresses=[further]
+        )
+        local.settle_on_n1(cluster)
+        own = self.given(aws, cluster, further)
+        local.hear(cluster.stands_by("n2", incarnation=2))
+        after = cluster.snapshot.nodes[cluster.instance("n2")]
+        assert after.own_elastic_ips == {further: own}
+        assert after.would_lose(0) is None
+        order = {"verb": "failover", "cluster": cluster.id, "target": "n2"}
+        assert local.operate(order)["outcome"] == "moved"
+
+    def test_is_neither_what_a_subnet_assigned_nor_the_clusters(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local
+    ) -> None:
+        ec2 = aws.client("ec2", "looks")
+        local.settle_on_n1(cluster)
+        local.hear(cluster.runs("n1", incarnation=2))
+        assert all(not node.own_elastic_ips for node in cluster.snapshot.nodes.values())
+        image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        (zone, *_) = ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])[
+            "Subnets"
+        ]
+        made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, SubnetId=zone["SubnetId"])[
+            "Instances"
+        ][0]
+        assert made["PublicIpAddress"]
+        found = Ec2Inventory(ec2).node(made["InstanceId"])
+        assert found is not None
+        assert found[1].own_elastic_ips == {}
 
 
 def exchange(aws: EmbeddedAws, cluster: Cluster) -> str:

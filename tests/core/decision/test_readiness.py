@@ -51,6 +51,10 @@ def test_a_calm_cluster_is_ready() -> None:
         (standing_by(state="failed"), "n2 failed eip"),
         (going("stopping", standing_by()), "n2 is stopping, says EC2"),
         (replace(standing_by(), nofailover=True), "n2 is tagged nofailover"),
+        (
+            replace(standing_by(), own_elastic_ips={"10.0.1.10": "198.51.100.7"}),
+            "n2 would lose its own Elastic IP 198.51.100.7",
+        ),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )

@@ -49,6 +49,14 @@ class TestR050Unclaimed:
         )
         assert kept(decided(cluster)) == "R999"
 
+    def test_who_would_lose_an_elastic_ip_of_its_own_is_granted_for_want_of_another(self) -> None:
+        loser = replace(claiming(), own_elastic_ips={"10.0.1.10": "198.51.100.7"})
+        cluster = snapshot(standing_by(1), loser, at=address(holder=None))
+        assert granted_to(decided(cluster), "R050") == N2
+        another = replace(claiming(3), priority=-1)
+        cluster = snapshot(standing_by(1), loser, another, at=address(holder=None))
+        assert granted_to(decided(cluster), "R050") == N3
+
     @pytest.mark.parametrize(
         ("better", "worse"),
         [

@@ -103,6 +103,17 @@ class TestANode:
         assert told.count("EC2 describes n2 anew") == 1
         assert str(watched.local.told).count("EC2 describes n2 anew") == 1
 
+    def test_that_would_lose_an_elastic_ip_of_its_own_is_told_of_until_it_is_gone(
+        self, ec2: Any, watched: Watched
+    ) -> None:
+        interface, own = node(watched, "n2").interface_id, ec2.allocate_address(Domain="vpc")
+        made = ec2.associate_address(AllocationId=own["AllocationId"], NetworkInterfaceId=interface)
+        watched.look(1)
+        assert f"n2 would lose its own Elastic IP {own['PublicIp']}" in str(watched.local.told)
+        ec2.disassociate_address(AssociationId=made["AssociationId"])
+        watched.look(1)
+        assert node(watched, "n2").own_elastic_ips == {}
+
     @pytest.mark.parametrize("mode", ["throttle", "error", "refuse"])
     def test_stays_as_it_was_while_ec2_does_not_answer_and_the_rest_goes_on(
         self, aws: EmbeddedAws, ec2: Any, watched: Watched, mode: Any

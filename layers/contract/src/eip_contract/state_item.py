@@ -25,6 +25,11 @@ TABLE_ID = "id"
 FORMER = "fo"
 """The newest report of nodes that were forgotten, by their ids; not there before the first one."""
 
+# Of a registered node.
+PRIVATE_IPS = "ip"
+OWN_ELASTIC_IPS = "o"
+"""By private address, the Elastic IPs of the instance that are none of the cluster's."""
+
 # Of a report's record.
 INCARNATION = "i"
 SEQ = "s"
@@ -36,6 +41,7 @@ HOLDER = "h"
 TERM = "t"
 PHASE = "p"
 PUBLIC_IP = "pub"
+PRIVATE_IP_INDEX = "i"
 ORDER = "o"
 REFUSAL = "rf"
 
@@ -74,7 +80,9 @@ class ClusterStatus:
     is 0 where the cluster is not paused; `table_id` is "" where an older version made the item.
     `late` are the instances whose last report was delivered too late to tell that they speak now;
     `former` has the last reports of those that were forgotten. `facts` are what EC2 said of each
-    instance, as it was registered: a reader only sees that they changed.
+    instance, as it was registered: a reader only sees that they changed. `own_elastic_ips` are by
+    instance and private address those that are none of the cluster's, as EC2 said last;
+    `endangered` are by instance those of them that an address of the cluster would throw off.
     """
 
     version: int
@@ -86,6 +94,8 @@ class ClusterStatus:
     late: frozenset[str] = frozenset()
     former: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
+    own_elastic_ips: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    endangered: Mapping[str, str] = field(default_factory=dict)
 
 
 def cluster_partition_key(cluster_id: str) -> str:
@@ -159,7 +169,22 @@ def read_status(item: Mapping[str, Mapping[str, Any]]) -> ClusterStatus:
         late=frozenset(i for i, record in reports.items() if record.get(LATE, 0) > LATE_MS),
         former={i: (raw[INCARNATION], raw[SEQ]) for i, raw in plain.get(FORMER, {}).items()},
         facts=plain.get(MEMBERS, {}),
+        own_elastic_ips={
+            i: raw.get(OWN_ELASTIC_IPS, {}) for i, raw in plain.get(MEMBERS, {}).items()
+        },
+        endangered=_endangered(plain),
     )
+
+
+def _endangered(plain: Mapping[str, Any]) -> dict[str, str]:
+    """By instance, its own Elastic IP where an address of the cluster is to be."""
+    indexes = {raw.get(PRIVATE_IP_INDEX, 0) for raw in plain[ADDRESSES].values()}
+    return {
+        instance: own
+        for instance, raw in plain.get(MEMBERS, {}).items()
+        for index, private_ip in enumerate(raw[PRIVATE_IPS])
+        if index in indexes and (own := raw.get(OWN_ELASTIC_IPS, {}).get(private_ip))
+    }
 
 
 def _address(resource: str, raw: Mapping[str, Any]) -> AddressStatus:

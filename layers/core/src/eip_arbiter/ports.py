@@ -167,6 +167,7 @@ class Inventory(Protocol):
     def node(self, instance_id: str) -> tuple[str, Node] | None:
         """The cluster that the instance is tagged for, "" without the tag, and its facts.
 
+        All its Elastic IPs count as its own: whose they are is not known here.
         None for an instance that EC2 does not know, or no interface of it: it is terminated.
         """
         ...

@@ -191,6 +191,7 @@ class Operations:
                 for name, address in (status.addresses if status else {}).items()
             },
             "node_names": dict(status.node_names) if status else {},
+            "endangered": status.endangered.get(s.instance_id, "") if status else "",
             "links": s.links,
             "words": {name: dataclasses.asdict(word) for name, word in s.words.items()},
             "refused_starts": self._clean_up.resources,

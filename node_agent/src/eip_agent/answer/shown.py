@@ -56,6 +56,11 @@ def _answered(answer: Mapping[str, Any]) -> list[str]:
         holder = answer["node_names"].get(raw["holder"], raw["holder"]) or "nobody"
         text = f"{name}: {raw['public_ip']} is held by {holder}, term {raw['term']}, {raw['phase']}"
         lines.append(f"             {text}")
+    if answer.get("endangered"):
+        text = (
+            f"a move to this node would throw off {answer['endangered']}, an Elastic IP of its own"
+        )
+        lines.append(f"             {text}")
     return lines
 
 

@@ -1,7 +1,8 @@
 """One AWS service, spoken to in AWS's JSON protocol and signed by hand.
 
 Signature Version 4 for a POST without a query, as AWS's guide describes it; the tests compare it
-with botocore's signer. No retry and no waiting lives here.
+with botocore's signer. Where one way to the service is dead the next one is tried; no other retry
+and no waiting lives here.
 """
 
 from __future__ import annotations
@@ -15,19 +16,14 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eip_agent.calls.channel import Channel, ExchangeError
+from eip_agent.calls.channel import NO_WAY, Channel, ExchangeError
+from eip_agent.calls.ways import Way, Ways
 
 if TYPE_CHECKING:
     from eip_agent.settings import Settings
 
 THROTTLED = ("Throttl", "TooManyRequests", "ProvisionedThroughputExceeded", "RequestLimitExceeded")
 _OK, _TOO_MANY, _SERVER_ERROR = 200, 429, 500
-
-
-def service_url(service: str, settings: Settings) -> str:
-    """Where a service is spoken to; the region must be known by now."""
-    suffix = "amazonaws.com.cn" if settings.region.startswith("cn-") else "amazonaws.com"
-    return settings.endpoint_url or f"https://{service}.{settings.region}.{suffix}"
 
 
 class Clock:
@@ -87,8 +83,9 @@ class Endpoint:
         keyring: Keys,
         clock: Clock | None = None,
     ) -> None:
-        url = service_url(service, settings)
-        self._channel = Channel(url, settings.connect_seconds, settings.read_seconds)
+        self._ways = Ways(service, settings)
+        self._channels: dict[Way, Channel] = {}
+        self._seconds = settings.connect_seconds, settings.read_seconds
         self._service, self._version, self._region = service, version, settings.region
         self._keyring, self._clock = keyring, clock
 
@@ -99,17 +96,19 @@ class Endpoint:
             ExchangeError: no answer, or AWS refused; `kind` says which.
         """
         body = json.dumps(request).encode()
-        headers = {
-            "content-type": f"application/x-amz-json-{self._version}",
-            "host": self._channel.host,
-            "x-amz-target": target,
-        }
-        scope = (self._region, self._service)
-        headers = sign(self._keyring.current(), scope, headers, body, time.time())
-        status, answer = self._channel.request("POST", "/", body, headers)
+        keys = self._keyring.current()
+        for way in (ways := self._ways.order()):
+            channel = self._channel(way)
+            try:
+                status, answer = self._ask(channel, keys, target, body)
+                break
+            except ExchangeError as error:
+                self._ways.failed(way)
+                if error.kind not in NO_WAY or way == ways[-1]:
+                    raise
         if self._clock:
             # A refusal tells the time as well: a request that is signed minutes off is refused.
-            self._clock.heard(self._channel.server_date)
+            self._clock.heard(channel.server_date)
         try:
             decoded = json.loads(answer)
         except ValueError:
@@ -117,6 +116,28 @@ class Endpoint:
         if status == _OK and isinstance(decoded, dict):
             return decoded
         raise _refusal(status, decoded if isinstance(decoded, dict) else {})
+
+    def drop_ipv4(self) -> None:
+        """Has no kept connection over IPv4 used again; from any thread."""
+        for channel in list(self._channels.values()):
+            channel.drop_ipv4()
+
+    def _channel(self, way: Way) -> Channel:
+        if way not in self._channels:
+            self._channels[way] = Channel(way.url, *self._seconds, way.family)
+        return self._channels[way]
+
+    def _ask(
+        self, channel: Channel, keys: Credentials, target: str, body: bytes
+    ) -> tuple[int, bytes]:
+        headers = {
+            "content-type": f"application/x-amz-json-{self._version}",
+            "host": channel.host,
+            "x-amz-target": target,
+        }
+        scope = (self._region, self._service)
+        headers = sign(keys, scope, headers, body, time.time())
+        return channel.request("POST", "/", body, headers)
 
 
 def sign(

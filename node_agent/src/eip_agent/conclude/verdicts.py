@@ -277,3 +277,23 @@ def _nothing_known(s: Sight, resource: str) -> str:
     if s.status is not None and resource not in s.status.addresses:
         return f"the control plane knows no address for resource {resource}"
     return "the control plane does not know this cluster yet"
+
+
+def absent_row(
+    s: Sight, resource: str, ips: tuple[str, ...] | None, asked: float
+) -> tuple[float, float] | None:
+    """The row of reads in which the metadata service says that a granted address is not here.
+
+    A read that failed neither adds to a row nor ends it; a long gap ends it, since a node that was
+    frozen must not believe what was said before.
+    """
+    word, address = s.words[resource], s.address(resource)
+    expected = word.public_ip or (address.public_ip if address else "")
+    row = s.absent.get(resource)
+    if row is not None and s.now - row[1] >= ABSENCE_SECONDS:
+        row = None
+    if ips is None:
+        return row
+    if word.state != "started" or not expected or expected in ips:
+        return None
+    return (row[0] if row else asked, asked)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import calendar
 import dataclasses
 import email.utils
-import ipaddress
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from eip_agent.calls.aws import Credentials, service_url
+from eip_agent.calls.aws import Credentials
 from eip_agent.calls.channel import Channel, ExchangeError
+from eip_agent.calls.ways import Ways, source_towards
 from eip_agent.doctor.finding import Finding, failure, note, ok, warning
+from eip_agent.doctor.way import Facts, judge_own, judge_way
 from eip_agent.observe.metadata import Identity, Keyring, MetadataService
 from eip_agent.observe.table import Table
 
@@ -59,22 +59,37 @@ def examine(
     region = settings.region or (identity.region if identity else "")
     if not region and not settings.endpoint_url:
         return findings
-    settings = dataclasses.replace(settings, region=region)
-    server_date = _try_endpoints(findings, settings)
-    if server_date is None:
+    domain = settings.domain or (identity.domain if identity else "")
+    settings = dataclasses.replace(settings, region=region, domain=domain)
+    reached = _try_endpoints(findings, settings)
+    if not reached:
         return findings
-    findings.append(judge_clock(server_date, time.time()))
+    dates = [channel.server_date for channel in reached.values()]
+    findings.append(judge_clock(dates[0], time.time()))
     status = _read_table(findings, settings, keyring)
     if status is not None and identity is not None:
         findings += judge_status(status, settings, identity.instance_id, answer)
-    elastic = {address.public_ip for address in status.addresses.values()} if status else set()
     try:
-        public = frozenset(service.public_ips())
+        interfaces = service.interfaces()
     except ExchangeError:
         return findings  # said already
-    private = all(is_private(service_url(name, settings)) for name in _SERVICES)
-    findings.append(judge_way(public, frozenset(elastic), private))
-    return findings
+    peers = {name: channel.peer for name, channel in reached.items()}
+    facts = Facts(peers, interfaces, source=_source(peers.values()))
+    if status is not None and identity is not None:
+        facts = dataclasses.replace(
+            facts,
+            elastic=frozenset(address.public_ip for address in status.addresses.values()),
+            own=status.own_elastic_ips.get(identity.instance_id, {}),
+            endangered=status.endangered.get(identity.instance_id, ""),
+        )
+    endangered = judge_own(facts)
+    return [*findings, judge_way(facts), *([endangered] if endangered else [])]
+
+
+def _source(peers: Iterable[str]) -> str:
+    """The private address from which this node speaks to AWS by IPv4, "" where it does not."""
+    found = [source_towards(socket.AF_INET, (ip, 443)) for ip in peers if ":" not in ip]
+    return (found and found[0]) or ""
 
 
 def _ask_metadata(
@@ -116,24 +131,28 @@ def _tag(value: str | None, cluster_id: str) -> Finding:
     return ok(check, f"the instance is tagged for {cluster_id}")
 
 
-def _try_endpoints(findings: list[Finding], settings: Settings) -> str | None:
-    """Tries both services; the date that an answer has, None where neither answers."""
-    dates = []
+def _try_endpoints(findings: list[Finding], settings: Settings) -> dict[str, Channel]:
+    """Tries both services by all their ways; the channel of the first that answers for each."""
+    reached: dict[str, Channel] = {}
     for service, name in _SERVICES.items():
-        url = service_url(service, settings)
-        channel = Channel(url, settings.connect_seconds, settings.read_seconds)
-        began = time.monotonic()
-        try:
-            channel.request("GET", "/", None, {})
-        except ExchangeError as error:
-            todo = _REMEDY.get(error.kind, "look at proxies and firewalls on the way")
-            findings.append(failure(f"{name} endpoint", str(error), todo))
-        else:
+        failed: list[tuple[str, str]] = []
+        for way in Ways(service, settings).order():
+            channel = Channel(way.url, settings.connect_seconds, settings.read_seconds, way.family)
+            began = time.monotonic()
+            try:
+                channel.request("GET", "/", None, {})
+            except ExchangeError as error:
+                todo = _REMEDY.get(error.kind, "look at proxies and firewalls on the way")
+                failed.append((str(error), todo))
+                continue
             milliseconds = (time.monotonic() - began) * 1000
             text = f"{channel.host} answers in {milliseconds:.0f} ms"
             findings.append(ok(f"{name} endpoint", text))
-            dates.append(channel.server_date)
-    return dates[0] if dates else None
+            reached[service] = channel
+            break
+        judge = warning if service in reached else failure
+        findings += [judge(f"{name} endpoint", text, todo) for text, todo in failed]
+    return reached
 
 
 def judge_clock(server_date: str, now: float) -> Finding:
@@ -228,34 +247,3 @@ def _taken_in(
         return failure("Control plane", text, todo)
     peers = f"; also knows {', '.join(others)}" if others else ""
     return ok("Control plane", f"has taken in {seen}, {age:.0f} s old{peers}")
-
-
-def judge_way(public: frozenset[str], elastic: frozenset[str], private: bool) -> Finding:
-    """Whether this node can still report when the Elastic IP is elsewhere.
-
-    Args:
-        public: public addresses of this node now.
-        elastic: the cluster's Elastic IPs.
-        private: whether AWS's names resolve to addresses in the VPC.
-    """
-    check = "Way to AWS"
-    if private:
-        return ok(check, "by endpoints in the VPC, whoever holds the Elastic IP")
-    if not public:
-        return ok(check, "without a public address of this node: by a NAT gateway or an endpoint")
-    if public - elastic:
-        own = ", ".join(sorted(public - elastic))
-        return ok(check, f"this node has a public address of its own, {own}")
-    text = "the Elastic IP is this node's only public address: unless its subnet has a NAT gateway"
-    text += " or VPC endpoints, it cannot report when it does not hold it"
-    todo = "give the subnets VPC endpoints (events, dynamodb) or a NAT gateway, or each node a"
-    return warning(check, text, f"{todo} public address of its own; run doctor on the standby too")
-
-
-def is_private(url: str) -> bool:
-    """Whether a URL's host resolves to private addresses only, as an interface endpoint does."""
-    try:
-        found = socket.getaddrinfo(urlsplit(url).hostname, None, socket.AF_INET)
-    except OSError:
-        return False
-    return all(ipaddress.ip_address(entry[4][0]).is_private for entry in found)

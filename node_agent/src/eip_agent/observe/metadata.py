@@ -9,12 +9,14 @@ import calendar
 import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eip_contract.fields import INSTANCE_ID, IPV4
 
 from eip_agent.calls.aws import Credentials
 from eip_agent.calls.channel import Channel, ExchangeError
+from eip_agent.calls.ways import DEFAULT_DOMAIN
 
 _TOKEN_SECONDS = 21_600
 _OK, _UNAUTHORIZED, _NOT_FOUND = 200, 401, 404
@@ -25,13 +27,25 @@ _TAGS = "meta-data/tags/instance/"
 
 @dataclass(frozen=True)
 class Identity:
-    """This instance, in AWS's words."""
+    """This instance, in AWS's words; `domain` is that of its partition's names."""
 
     instance_id: str
     region: str
     availability_zone: str
     account: str
     partition: str
+    domain: str = DEFAULT_DOMAIN
+
+
+@dataclass(frozen=True)
+class Interface:
+    """One network interface: its private addresses, the primary one first, and who is public.
+
+    `public` maps a public address to the private one that it belongs to.
+    """
+
+    private_ips: tuple[str, ...]
+    public: Mapping[str, str]
 
 
 class MetadataService:
@@ -60,6 +74,7 @@ class MetadataService:
                 availability_zone=document["availabilityZone"],
                 account=document["accountId"],
                 partition=self._get("meta-data/services/partition"),
+                domain=self._get("meta-data/services/domain", missing=DEFAULT_DOMAIN).strip(),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise ExchangeError("http", "the identity document cannot be read") from error
@@ -77,6 +92,24 @@ class MetadataService:
         for mac in self._get(_MACS).split():
             found.update(self._get(f"{_MACS}{mac.rstrip('/')}/public-ipv4s", missing="").split())
         return tuple(sorted(ip for ip in found if IPV4.match(ip)))
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        """All network interfaces of this instance.
+
+        Raises:
+            ExchangeError: the service does not answer.
+        """
+        found = []
+        for mac in self._get(_MACS).split():
+            at = f"{_MACS}{mac.rstrip('/')}"
+            names = self._get(f"{at}/ipv4-associations/", missing="").split()
+            public = {
+                ip: self._get(f"{at}/ipv4-associations/{ip}", missing="").strip()
+                for ip in (name.rstrip("/") for name in names)
+            }
+            private = self._get(f"{at}/local-ipv4s", missing="").split()
+            found.append(Interface(tuple(private), public))
+        return tuple(found)
 
     def tag(self, key: str) -> str | None:
         """An instance tag's value, empty when it is not set; None when tags are not shown here.

@@ -23,6 +23,7 @@ class Table:
 
     def __init__(self, settings: Settings, keyring: Keys, clock: Clock | None = None) -> None:
         self._endpoint = Endpoint("dynamodb", "1.0", settings, keyring, clock)
+        self.drop_ipv4 = self._endpoint.drop_ipv4
         self._table = settings.table
         self._key = {
             "pk": {"S": cluster_partition_key(settings.cluster_id)},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from eip_agent.calls.channel import ExchangeError
 from eip_agent.calls.commands import run
-from eip_agent.conclude.verdicts import ABSENCE_SECONDS
+from eip_agent.conclude.verdicts import absent_row
 from eip_agent.conclude.view import SETTLED_STATES, SETTLING_SECONDS, lost_peers
 from eip_agent.observe.corosync import CommandLinks, LibraryLinks, NoReadingError
 from eip_agent.observe.pacemaker import parse_crm_mon, parse_quorum_mode
@@ -47,8 +47,10 @@ class Watchers:
         settings: Settings,
         sources: tuple[Table, MetadataService, Keyring, LibraryLinks | CommandLinks],
         say: Callable[..., None],
+        public_changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._board, self._settings, self._say = board, settings, say
+        self._public_changed = public_changed
         self._table, self._metadata, self._keyring, self._links = sources
         self._asking_metadata = Outcome("Asking the metadata service", say)
         self._asking_corosync = Outcome("Asking Corosync for its links", say)
@@ -279,9 +281,12 @@ class Watchers:
             self._asking_metadata.failed(error.kind, str(error))
         else:
             self._asking_metadata.succeeded()
+        if ips is not None and ips != self._board.glance().public_ips:
+            # EC2 took or gave an address: a connection that was made by the old one is dead.
+            self._public_changed()
         with self._board.changed:
             s = self._board.sight()
-            rows = {name: _absent_row(s, name, ips, asked) for name in s.words}
+            rows = {name: absent_row(s, name, ips, asked) for name in s.words}
             absent = {name: row for name, row in rows.items() if row}
             self._board.know(public_ips=ips, absent=absent)
         fresh = any(s.now - word.at < _FRESH_GRANT_SECONDS for word in s.words.values())
@@ -297,23 +302,3 @@ def _is_missed(s: Sight, ips: tuple[str, ...]) -> bool:
     """Whether an address that is granted to this instance does not show here, or not yet."""
     addresses = s.status.addresses.values() if s.status else ()
     return any(a.holder == s.instance_id and a.public_ip not in ips for a in addresses)
-
-
-def _absent_row(
-    s: Sight, resource: str, ips: tuple[str, ...] | None, asked: float
-) -> tuple[float, float] | None:
-    """The row of reads in which the metadata service says that a granted address is not here.
-
-    A read that failed neither adds to a row nor ends it; a long gap ends it, since a node that was
-    frozen must not believe what was said before.
-    """
-    word, address = s.words[resource], s.address(resource)
-    expected = word.public_ip or (address.public_ip if address else "")
-    row = s.absent.get(resource)
-    if row is not None and s.now - row[1] >= ABSENCE_SECONDS:
-        row = None
-    if ips is None:
-        return row
-    if word.state != "started" or not expected or expected in ips:
-        return None
-    return (row[0] if row else asked, asked)

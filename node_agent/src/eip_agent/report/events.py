@@ -19,6 +19,7 @@ class Events:
 
     def __init__(self, settings: Settings, keyring: Keys, source: str) -> None:
         self._endpoint = Endpoint("events", "1.1", settings, keyring)
+        self.drop_ipv4 = self._endpoint.drop_ipv4
         self._bus, self._source = settings.bus, source
 
     def put_report(self, report: NodeReport) -> None:

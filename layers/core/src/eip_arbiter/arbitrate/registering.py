@@ -53,11 +53,13 @@ class Registry:
             )
         before = self.store.read(cluster_id) or Snapshot(cluster_id, 0)
         agreed(before, tagged, self.clock())  # A double is refused before anything is written.
-        node = replace(found[1], registered_for=report.incarnation)
+        of_cluster = {a.public_ip for a in (*tagged, *before.addresses.values())}
+        node = replace(_owning(found[1], of_cluster), registered_for=report.incarnation)
         former = self.store.register(cluster_id, node, () if before.addresses else tagged)
         self.telemetry.decided(
             "registered",
-            f"{report.node_name} joins with {', '.join(a.public_ip for a in tagged)} in view",
+            f"{report.node_name} joins with {', '.join(a.public_ip for a in tagged)} in view"
+            + _losses(report.node_name, node, tagged),
             cluster=cluster_id,
             instance=instance_id,
         )
@@ -111,11 +113,13 @@ class Registry:
             MoveFailedError: EC2 did not answer; whoever was not compared yet stays as it was.
         """
         gone, changed = {}, False
+        addresses = tuple(snapshot.addresses.values())
+        of_cluster = {a.public_ip for a in addresses}
         for node in snapshot.nodes.values():
             found = instances.get(node.instance_id) or self.inventory.node(node.instance_id)
             if found is None:
                 continue
-            now = replace(found[1], registered_for=node.registered_for)
+            now = replace(_owning(found[1], of_cluster), registered_for=node.registered_for)
             if found[0] != snapshot.cluster_id:
                 gone[node.instance_id] = found[0]
             elif now != replace(node, report=None, alarm_since_ms=None, ec2=None):
@@ -123,7 +127,8 @@ class Registry:
                 changed = True
                 self.telemetry.decided(
                     "changed",
-                    f"EC2 describes {node.name} anew: {_facts(now)}",
+                    f"EC2 describes {node.name} anew: {_facts(now)}"
+                    + _losses(node.name, now, addresses),
                     cluster=snapshot.cluster_id,
                     instance=node.instance_id,
                 )
@@ -184,6 +189,18 @@ def _belongs_elsewhere(snapshot: Snapshot, instance_id: str, belongs_to: str) ->
     tag = f"is tagged eip-arbiter:cluster={belongs_to}" if belongs_to else "lost its tag"
     name = snapshot.nodes[instance_id].name
     return f"{name} ({instance_id}) {tag}: it has no say in {snapshot.cluster_id} now"
+
+
+def _owning(node: Node, of_cluster: Collection[str]) -> Node:
+    """The node without the cluster's addresses among its own, wherever EC2 last saw them."""
+    own = {place: ip for place, ip in node.own_elastic_ips.items() if ip not in of_cluster}
+    return replace(node, own_elastic_ips=own)
+
+
+def _losses(name: str, node: Node, addresses: Collection[Address]) -> str:
+    """What a move to this node would cost somebody, in words; "" for nothing."""
+    lost = sorted({own for a in addresses if (own := node.would_lose(a.private_ip_index))})
+    return f"; {name} would lose its own Elastic IP {', '.join(lost)}" if lost else ""
 
 
 def _facts(node: Node) -> str:

@@ -34,6 +34,7 @@ DEFAULT_RESOURCE = "eip"
 UNDECIDED = ("InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable")
 """Errors after which EC2 may have done it: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
 INSTANCES_PER_PAGE = 1000
+_AWS = "amazon"
 
 
 class Ec2Addresses:
@@ -199,6 +200,13 @@ def _node(instance: InstanceTypeDef) -> tuple[str, Node] | None:
         private_ips=_private_ips(interface),
         priority=_whole(tags.get(TAG_PRIORITY)),
         nofailover=tags.get(TAG_NOFAILOVER, "").lower() in ("true", "yes", "1"),
+        own_elastic_ips={
+            place["PrivateIpAddress"]: place["Association"]["PublicIp"]
+            for each in interfaces
+            for place in each.get("PrivateIpAddresses", [])
+            # The owner of what a subnet assigns by itself is AWS: EC2 gives and takes that.
+            if place.get("Association", {}).get("IpOwnerId", _AWS) != _AWS
+        },
     )
 
 

@@ -41,9 +41,10 @@ def to_snapshot(cluster_id: str, item: Mapping[str, Any]) -> Snapshot:
         instance: Node(
             instance_id=instance,
             interface_id=raw["e"],
-            private_ips=tuple(raw["ip"]),
+            private_ips=tuple(raw[key.PRIVATE_IPS]),
             priority=raw.get("p", 0),
             nofailover=raw.get("x", False),
+            own_elastic_ips=raw.get(key.OWN_ELASTIC_IPS, {}),
             registered_for=raw.get("ri", 0),
             report=_to_report(reports[instance]) if instance in reports else None,
             alarm_since_ms=alarms.get(instance),
@@ -84,13 +85,18 @@ def _to_former(raw: Mapping[str, Any]) -> dict[str, FormerReport]:
 
 def from_node(node: Node) -> dict[str, Any]:
     """The registered facts of a node."""
-    raw: dict[str, Any] = {"e": node.interface_id, "ip": list(node.private_ips)}
+    raw: dict[str, Any] = {
+        "e": node.interface_id,
+        key.PRIVATE_IPS: list(node.private_ips),
+    }
     if node.registered_for:
         raw["ri"] = node.registered_for
     if node.priority:
         raw["p"] = node.priority
     if node.nofailover:
         raw["x"] = True
+    if node.own_elastic_ips:
+        raw[key.OWN_ELASTIC_IPS] = dict(node.own_elastic_ips)
     return raw
 
 
@@ -189,7 +195,7 @@ def from_address(address: Address) -> dict[str, Any]:
         key.PHASE: address.phase.value,
     }
     optional: dict[str, Any] = {
-        "i": address.private_ip_index,
+        key.PRIVATE_IP_INDEX: address.private_ip_index,
         key.HOLDER: address.holder,
         "as": address.association_id,
         "e": address.interface_id,
@@ -211,7 +217,7 @@ def _to_address(resource: str, raw: Mapping[str, Any]) -> Address:
         resource=resource,
         allocation_id=raw["al"],
         public_ip=raw[key.PUBLIC_IP],
-        private_ip_index=raw.get("i", 0),
+        private_ip_index=raw.get(key.PRIVATE_IP_INDEX, 0),
         holder=raw.get(key.HOLDER),
         term=raw[key.TERM],
         phase=Phase(raw[key.PHASE]),

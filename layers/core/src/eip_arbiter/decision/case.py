@@ -73,13 +73,22 @@ class Case:
             return f"has no private address number {self.address.private_ip_index}"
         return None
 
-    def _rank(self, node: Node) -> tuple[bool, int, int, int, str]:
+    def would_lose(self, node: Node) -> str | None:
+        """The node's own Elastic IP that EC2 would throw off for the address, or None."""
+        return node.would_lose(self.address.private_ip_index)
+
+    def _rank(self, node: Node) -> tuple[bool, bool, int, int, int, str]:
+        """The least comes first.
+
+        Who would lose an Elastic IP of its own is the last resort among those whose side is
+        quorate, but not passed over: an outage of the service is worse than of that address.
+        """
         report = node.report
         if report is None:
             raise ValueError("a claimant has reported")
         first_claimed_ms = report.received_at_ms - report.resources[self.address.resource].for_ms
-        members = len(report.members)
-        return (not report.quorate, -members, -node.priority, first_claimed_ms, node.instance_id)
+        sides = not report.quorate, self.would_lose(node) is not None, -len(report.members)
+        return (*sides, -node.priority, first_claimed_ms, node.instance_id)
 
     def state_on(self, node: Node) -> str:
         """The node's word about the resource, `unknown` where it has none."""
@@ -106,6 +115,11 @@ class Case:
 
     def unfit(self, node: Node) -> str | None:
         """Why an operator should not send the address to this node, or None."""
+        own = self.would_lose(node)
+        return self.unable(node) or (f"would lose its own Elastic IP {own}" if own else None)
+
+    def unable(self, node: Node) -> str | None:
+        """Why this node could not serve with the address, or None."""
         report, out_of_touch = node.report, self._out_of_touch(node)
         if report is None or out_of_touch:
             return out_of_touch

@@ -79,8 +79,19 @@ def _says_nothing(case: Case, holder: Node) -> str | None:
 
 
 def unfit(case: Case, node: Node) -> str | None:
+    """Why the address should not go to this node, or None.
+
+    By itself it would go to one that would lose an Elastic IP of its own, in want of another; that
+    has to be told before.
+    """
+    own = case.would_lose(node)
+    loses = f"{node.name} would lose its own Elastic IP {own}" if own else None
+    return unable(case, node) or loses
+
+
+def unable(case: Case, node: Node) -> str | None:
     """Why this node could not take the address over, or None."""
-    why = case.unfit(node)
+    why = case.unable(node)
     if why is None and case.address.private_ip_index >= len(node.private_ips):
         why = f"has no private address number {case.address.private_ip_index}"
     return f"{node.name} {why}" if why else None

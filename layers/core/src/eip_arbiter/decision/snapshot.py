@@ -105,6 +105,8 @@ class Node:
     """A registered instance and the interface that gets addresses.
 
     `private_ips` are that interface's, the primary one first: EC2 keeps one Elastic IP for each.
+    `own_elastic_ips` are by private address, of all interfaces, those that are none of the
+    cluster's: somebody put them there for a purpose of his own.
     `registered_for` is the incarnation of the agent for which all this was looked up;
     `alarm_since_ms`: since when the node's reports raise an alarm, unbroken.
     """
@@ -114,6 +116,7 @@ class Node:
     private_ips: tuple[str, ...]
     priority: int = 0
     nofailover: bool = False
+    own_elastic_ips: Mapping[str, str] = field(default_factory=dict)
     registered_for: int = 0
     report: LastReport | None = None
     alarm_since_ms: int | None = None
@@ -123,6 +126,12 @@ class Node:
     def name(self) -> str:
         """The Pacemaker node name, or the instance id while the node has never reported."""
         return self.report.node_name if self.report else self.instance_id
+
+    def would_lose(self, private_ip_index: int) -> str | None:
+        """Its own Elastic IP that an address for this private address would throw off, or None."""
+        if private_ip_index >= len(self.private_ips):
+            return None
+        return self.own_elastic_ips.get(self.private_ips[private_ip_index])
 
 
 class OrderKind(Enum):

@@ -173,7 +173,7 @@ def _claimed(failed: Node, case: Case, at_ms: int) -> Snapshot:
     nodes = dict(case.snapshot.nodes)
     for node in readiness.standbys(case):
         report = node.report
-        if report is None or readiness.unfit(case, node):
+        if report is None or readiness.unable(case, node):
             continue
         claim = replace(
             report,

@@ -97,7 +97,7 @@ def status(arbiter: Arbiter, payload: Mapping[str, Any]) -> dict[str, Any]:
             _address_status(arbiter, snapshot, address, now)
             for address in snapshot.addresses.values()
         ],
-        "nodes": [_node_status(node, now) for node in snapshot.nodes.values()],
+        "nodes": [_node_status(snapshot, node, now) for node in snapshot.nodes.values()],
         "sentence": "; ".join([*paused, *places]) or f"{cluster} has no address",
     }
 
@@ -262,13 +262,18 @@ def _order_status(snapshot: Snapshot, order: Order) -> dict[str, Any]:
     }
 
 
-def _node_status(node: Node, now_ms: int) -> dict[str, Any]:
+def _node_status(snapshot: Snapshot, node: Node, now_ms: int) -> dict[str, Any]:
     report = node.report
-    if report is None:
-        return {"node": node.name, "instance": node.instance_id, "report": None}
-    return {
+    lost = {node.would_lose(a.private_ip_index) for a in snapshot.addresses.values()}
+    facts = {
         "node": node.name,
         "instance": node.instance_id,
+        "would_lose": sorted(own for own in lost if own),
+    }
+    if report is None:
+        return {**facts, "report": None}
+    return {
+        **facts,
         "report": f"{report.incarnation}.{report.seq}",
         "report_age_ms": now_ms - report.said_at_ms,
         "pacemaker": report.pacemaker_state,

@@ -202,7 +202,7 @@ def _refuse_order(case: Case, request: OrderRequest, target: Node, kind: OrderKi
         raise RefusedError(f"{target.name} holds {address.public_ip} already")
     unfit = case.unfit(target)
     if kind is OrderKind.SWITCHOVER:
-        _refuse_switchover(case.snapshot, address, request.holder, target, unfit)
+        _refuse_switchover(case, request.holder, target, unfit)
     elif unfit and not request.force:
         raise RefusedError(f"{target.name} {unfit}; `force` would send the address there")
 
@@ -225,18 +225,17 @@ def _rehearsed(
     }
 
 
-def _refuse_switchover(
-    snapshot: Snapshot, address: Address, named: str, target: Node, unfit: str | None
-) -> None:
+def _refuse_switchover(case: Case, named: str, target: Node, unfit: str | None) -> None:
     """Raises unless Pacemaker can move the resource from the named holder to the target."""
-    holder = snapshot.nodes.get(address.holder or "")
+    address, holder = case.address, case.holder
     if holder is None or named not in (holder.name, holder.instance_id):
         who = holder.name if holder else "nobody"
         raise RefusedError(f"{who} holds {_it(address)}, not {named}")
     if address.phase is not Phase.SETTLED:
         raise RefusedError(f"{address.public_ip} is being moved; ask again when it is settled")
     if unfit:
-        raise RefusedError(f"{target.name} {unfit}: Pacemaker would not run it there")
+        unable = ": Pacemaker would not run it there" if case.unable(target) else ""
+        raise RefusedError(f"{target.name} {unfit}{unable}")
     if target.report and holder.name not in target.report.members:
         raise RefusedError(
             f"{target.name} does not see {holder.name}: Pacemaker there cannot move it; "

@@ -200,6 +200,8 @@ def _node(node: Node, cases: list[Case]) -> NodeView:
         wrong += [f"unhealthy: {what}" for what in report.failing]
     gone = case.instance_goes(node)
     wrong += [f"EC2: {gone}"] if gone else []
+    lost = dict.fromkeys(own for case in cases if (own := case.would_lose(node)))
+    wrong += [f"would lose its own Elastic IP {own}" for own in lost]
     said += ["nofailover"] if node.nofailover else []
     return NodeView(node.name, node.instance_id, [_part(c, node) for c in cases], wrong, said)
 
