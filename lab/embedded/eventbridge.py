@@ -213,8 +213,8 @@ class EventBridge:
         try:
             payload = _payload(target, event)
         except ValueError:
-            # What EventBridge does with it is not documented. Of the two choices, a crooked text and
-            # none, this is the unkinder one: the target gets nothing.
+            # What EventBridge does with it is not documented. Of the two choices, a crooked text
+            # and none, this is the unkinder one: the target gets nothing.
             self._give_up(rule_arn, target, event, "INVALID_JSON")
             return
         match arn.split(":")[2]:

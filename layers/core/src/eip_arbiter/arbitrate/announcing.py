@@ -19,9 +19,9 @@ MOVE_FAILED, BLOCKED = "Move Failed", "Blocked"
 HOLDER_SILENT, NOT_READY = "Holder Silent", "Not Ready"
 LASTING = frozenset({SPLIT_BRAIN, MOVE_FAILED, BLOCKED, HOLDER_SILENT, NOT_READY})
 """Kinds that would be told again and again while a condition lasts, or comes and goes."""
-_SAFE = {code: " " for code in (*range(0x20), 0x7F)} | {ord('"'): "'", ord("\\"): "/"}
-"""For what breaks JSON: the notice's template puts a sentence between quotes, and EventBridge escapes
-nothing there. Sentences quote EC2's errors and the nodes' own checks.
+_SAFE = dict.fromkeys((*range(32), 127), " ") | {ord('"'): "'", ord("\\"): "/"}
+"""For what breaks JSON: the notice's template puts a sentence between quotes, where EventBridge
+escapes nothing. Sentences quote EC2's errors and the nodes' own checks.
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html"""
 
 
