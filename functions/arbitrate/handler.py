@@ -30,8 +30,8 @@ def lambda_handler(event: Any, context: Any) -> None:
     """Takes in one EventBridge event.
 
     A rejected one ends normally, since a retry would not make it better. An AWS error is raised. A
-    report then goes to the dead-letter queue, since the node's next one says everything again. EC2
-    does not repeat itself: its words come to the function `InstanceStates`, which has this code, and
+    report then goes to the dead-letter queue: the node's next one says everything again. EC2 does
+    not repeat itself: its words come to the function `InstanceStates`, which has this code and
     which Lambda invokes again after one minute and after two more.
     """
     within = arbiter.within(context.get_remaining_time_in_millis())

@@ -160,6 +160,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault.mode in {"error", "throttle"}:
             code, status = fault.answer_to(request.service)
             reply = error_reply(request.protocol, code, "A fault set by the lab.", status)
+            if fault.retry_after_ms is not None:
+                reply.headers["x-amz-retry-after"] = str(fault.retry_after_ms)
             return reply, f"{told}:{code}"
         if fault.mode == "blackhole":
             self._hang(fault)

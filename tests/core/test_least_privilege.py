@@ -29,7 +29,7 @@ UNSEEN = {
     "logs:PutLogEvents": "writes what the function prints",
     "sqs:SendMessage": "Lambda sends what failed to the dead-letter queue",
 }
-FUNCTIONS = ("Arbitrate", "Watch", "Operate", "Widget")
+FUNCTIONS = ("Arbitrate", "InstanceStates", "Watch", "Operate", "Widget")
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,8 @@ def _evaluator() -> None:
 
 def policies(aws: EmbeddedAws, function: str) -> list[Any]:
     """The policies of a function's role, with every reference resolved."""
-    role = aws.stack.resources[f"{function}Role"].properties
+    function_role = "Arbitrate" if function == "InstanceStates" else function
+    role = aws.stack.resources[f"{function_role}Role"].properties
     return [policy["PolicyDocument"] for policy in role["Policies"]]
 
 
