@@ -91,12 +91,14 @@ def phone(aws: EmbeddedAws, cluster: Cluster, invocations: Invocations) -> Itera
     )
 
     def wait(kind: str) -> str:
-        def look() -> list[str]:
-            messages = sqs.receive_message(QueueUrl=url).get("Messages", [])
-            texts = [json.loads(message["Body"])["Message"] for message in messages]
-            return [text for text in texts if text.startswith(f'"{kind}, cluster {cluster.id}:')]
+        begins = f'"{kind}, cluster {cluster.id}:'
 
-        return str(invocations.eventually(look)[0])
+        def look() -> list[Event]:
+            messages = sqs.receive_message(QueueUrl=url).get("Messages", [])
+            told = [json.loads(message["Body"]) for message in messages]
+            return [notice for notice in told if notice["Message"].startswith(begins)]
+
+        return str(invocations.eventually(look)[0]["Message"])
 
     yield wait
     aws.client("sns", "looks").unsubscribe(SubscriptionArn=subscribed["SubscriptionArn"])

@@ -72,7 +72,7 @@ class Ec2Addresses:
 
 
 class Ec2Inventory:
-    """Implements `ports.Inventory`."""
+    """Implements `ports.Inventory`; a later report asks again, so no call is made twice."""
 
     def __init__(self, client: EC2Client) -> None:
         self._client = client
@@ -80,7 +80,7 @@ class Ec2Inventory:
     def node(self, instance_id: str) -> tuple[str, Node] | None:
         """One DescribeInstances."""
         try:
-            answer = _ask(self._client.describe_instances, InstanceIds=[instance_id])
+            answer = _once(self._client.describe_instances, InstanceIds=[instance_id])
         except MoveFailedError as failed:
             if failed.code.startswith("InvalidInstanceID"):
                 return None
@@ -90,7 +90,7 @@ class Ec2Inventory:
     def addresses(self, cluster_id: str) -> tuple[Address, ...]:
         """One DescribeAddresses by tag."""
         wanted = [{"Name": f"tag:{TAG_CLUSTER}", "Values": [cluster_id]}]
-        answer = _ask(self._client.describe_addresses, Filters=wanted)
+        answer = _once(self._client.describe_addresses, Filters=wanted)
         return tuple(_address(found) for found in answer["Addresses"])
 
 
@@ -253,19 +253,30 @@ def _ask(call: Callable[..., Any], **parameters: Any) -> Any:
     """
     again_until = time.monotonic() + EC2_AGAIN_SECONDS - EC2_PAUSE_SECONDS
     try:
-        return call(**parameters)
-    except (ClientError, BotoCoreError) as error:
-        first = _failed(error)
+        return _once(call, **parameters)
+    except MoveFailedError as error:
+        first = error
         if (first.refused and first.code not in THROTTLED) or time.monotonic() > again_until:
-            raise first from error
+            raise
     time.sleep(EC2_PAUSE_SECONDS)
+    try:
+        return _once(call, **parameters)
+    except MoveFailedError as second:
+        # The first one may still be under way where it was cut off, whatever EC2 says to this one.
+        second.refused = second.refused and first.refused
+        raise
+
+
+def _once(call: Callable[..., Any], **parameters: Any) -> Any:
+    """One EC2 call.
+
+    Raises:
+        MoveFailedError: EC2 refused, or did not answer in time.
+    """
     try:
         return call(**parameters)
     except (ClientError, BotoCoreError) as error:
-        second = _failed(error)
-        # The first one may still be under way where it was cut off, whatever EC2 says to this one.
-        second.refused = second.refused and first.refused
-        raise second from error
+        raise _failed(error) from error
 
 
 def _failed(error: ClientError | BotoCoreError) -> MoveFailedError:
