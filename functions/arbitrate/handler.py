@@ -26,18 +26,21 @@ arbiter = assemble(
 )
 
 
-def lambda_handler(event: Any, context: object) -> None:  # noqa: ARG001 - Lambda's form
+def lambda_handler(event: Any, context: Any) -> None:
     """Takes in one EventBridge event.
 
-    A rejected one ends normally, since a retry would not make it better. An AWS error is raised:
-    Lambda tries again while the event is young, then the event goes to the dead-letter queue.
+    A rejected one ends normally, since a retry would not make it better. An AWS error is raised. A
+    report then goes to the dead-letter queue: the node's next one says everything again. EC2 does
+    not repeat itself: its words come to the function `InstanceStates`, which has this code and
+    which Lambda invokes again after one minute and after two more.
     """
+    within = arbiter.within(context.get_remaining_time_in_millis())
     source = event.get("source") if isinstance(event, dict) else None
     try:
         if source == "aws.ec2":
-            arbiter.on_instance_state(*parse_instance_state(event))
+            within.on_instance_state(*parse_instance_state(event))
         else:
             envelope = parse_envelope(event)
-            arbiter.on_report(envelope.report, envelope.said_at_ms)
+            within.on_report(envelope.report, envelope.said_at_ms)
     except ReportRejected as rejected:
         telemetry.rejected(rejected.reason, str(rejected), event_source=ascii(source)[:120])

@@ -31,8 +31,9 @@ inspection = assemble_inspection(
 
 def lambda_handler(event: Any, context: Any) -> dict[str, Any]:
     """Answers one request; a refused one says why and changes nothing."""
+    within = arbiter.within(context.get_remaining_time_in_millis())
     try:
-        return operate(arbiter, event, context.aws_request_id, inspection.verbs())
+        return operate(within, event, context.aws_request_id, inspection.verbs())
     except RefusedError as refused:
         telemetry.refused(str(refused))
         # `reason` is what the sentence of a refusal was called first; programs may read it.

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 from eip_arbiter.assembly import assemble_watch
-from eip_arbiter.aws.clients import DYNAMODB_CONFIG, EC2_CONFIG, EVENTS_CONFIG
+from eip_arbiter.aws.clients import DYNAMODB_CONFIG, EC2_CONFIG, EC2_WATCH_CONFIG, EVENTS_CONFIG
 from eip_arbiter.aws.telemetry import PowertoolsTelemetry
 
 # Before the clients are made: it keeps botocore from telling where it found its credentials.
@@ -16,6 +16,7 @@ watch = assemble_watch(
     os.environ,
     dynamodb=boto3.client("dynamodb", config=DYNAMODB_CONFIG),
     ec2=boto3.client("ec2", config=EC2_CONFIG),
+    looks=boto3.client("ec2", config=EC2_WATCH_CONFIG),
     events=boto3.client("events", config=EVENTS_CONFIG),
     telemetry=telemetry,
 )

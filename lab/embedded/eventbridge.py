@@ -10,6 +10,7 @@ import functools
 import json
 import logging
 import random
+import re
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -208,7 +209,14 @@ class EventBridge:
         return delays
 
     def _deliver(self, rule_arn: str, target: Mapping[str, Any], event: Event) -> None:
-        payload, arn = _payload(target, event), target["Arn"]
+        arn = target["Arn"]
+        try:
+            payload = _payload(target, event)
+        except ValueError:
+            # What EventBridge does with it is not documented. Of the two choices, a crooked text
+            # and none, this is the unkinder one: the target gets nothing.
+            self._give_up(rule_arn, target, event, "INVALID_JSON")
+            return
         match arn.split(":")[2]:
             case "sqs":
                 self._send_to_queue(arn, payload, {})
@@ -220,6 +228,13 @@ class EventBridge:
         if problem is None:
             self._functions.invoke_async(arn, payload.encode())
             return
+        self._give_up(rule_arn, target, event, problem)
+
+    def _give_up(
+        self, rule_arn: str, target: Mapping[str, Any], event: Event, problem: str
+    ) -> None:
+        """Sends what no retry would deliver to the target's dead-letter queue, if it has one."""
+        arn = target["Arn"]
         _LOG.warning("event %s is not delivered to %s: %s", event["id"], arn, problem)
         if queue_arn := target.get("DeadLetterConfig", {}).get("Arn"):
             attributes = {"RULE_ARN": rule_arn, "TARGET_ARN": arn, "ERROR_CODE": problem}
@@ -227,18 +242,30 @@ class EventBridge:
 
 
 def _payload(target: Mapping[str, Any], event: Event) -> str:
-    """What the target gets: the event, or what the target's own input makes of it."""
+    """What the target gets: the event, or what the target's own input makes of it.
+
+    Raises:
+        ValueError: The values have made a text of the template that is not valid JSON.
+    """
     transformer = target.get("InputTransformer")
     if transformer is None:
         return str(target.get("Input") or json.dumps(event))
-    text = str(transformer["InputTemplate"])
+    values: dict[str, Any] = {}
     for name, path in transformer.get("InputPathsMap", {}).items():
         found: Any = event
         for key in path.removeprefix("$.").split("."):
             found = found.get(key, "") if isinstance(found, dict) else ""
-        # Within the template's quotes EventBridge escapes a text, and writes other values as JSON.
-        shown = json.dumps(found)[1:-1] if isinstance(found, str) else json.dumps(found)
-        text = text.replace(f"<{name}>", shown)
+        values[name] = found
+    template = str(transformer["InputTemplate"])
+
+    def shown(place: re.Match[str]) -> str:
+        """Within quotes a text stands as it is: EventBridge escapes nothing."""
+        value = values.get(place[1], place[0])
+        quoted = template[: place.start()].replace('\\"', "").count('"') % 2
+        return value if quoted and isinstance(value, str) else json.dumps(value)
+
+    text = re.sub(r"<([A-Za-z0-9_.-]+)>", shown, template)
+    json.loads(text)
     return text
 
 

@@ -34,6 +34,8 @@ class Fault:
     seconds: float
     remaining: int | None
     """How many more calls it hits; None means all."""
+    retry_after_ms: int | None = None
+    """What the answer's `x-amz-retry-after` asks for; botocore then waits up to 5 s more."""
     hits: int = 0
     ended: threading.Event = dataclasses.field(default_factory=threading.Event)
 
@@ -66,6 +68,7 @@ class FaultSwitch:
         status: int = 500,
         seconds: float = 0.0,
         times: int | None = None,
+        retry_after_ms: int | None = None,
     ) -> Fault:
         """Switch a fault on for the calls that match the shell patterns.
 
@@ -81,8 +84,11 @@ class FaultSwitch:
             status: For "error" only.
             seconds: For "slow" only.
             times: Hit only that many calls; None means until cleared.
+            retry_after_ms: For "error" and "throttle": the wait that the answer asks for.
         """
-        fault = Fault(mode, principal, service, operation, code, status, seconds, times)
+        fault = Fault(
+            mode, principal, service, operation, code, status, seconds, times, retry_after_ms
+        )
         with self._lock:
             self._faults.append(fault)
         return fault

@@ -7,6 +7,7 @@ as AWS's own endpoints, because every connection set-up would be measured as the
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import http.server
 import select
@@ -160,6 +161,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault.mode in {"error", "throttle"}:
             code, status = fault.answer_to(request.service)
             reply = error_reply(request.protocol, code, "A fault set by the lab.", status)
+            if fault.retry_after_ms is not None:
+                pause = {"x-amz-retry-after": str(fault.retry_after_ms)}
+                reply = dataclasses.replace(reply, headers={**reply.headers, **pause})
             return reply, f"{told}:{code}"
         if fault.mode == "blackhole":
             self._hang(fault)

@@ -25,7 +25,7 @@ JUST_NOW_SECONDS = 3.0
 TAKEN_OVER_SECONDS = 14.0
 """Detection, election of a DC, answer time and start, twice over."""
 
-MOVERS = ("Arbitrate", "Watch")
+MOVERS = ("Arbitrate", "InstanceStates", "Watch")
 NODES_MAY = (("events", "PutEvents"), ("dynamodb", "GetItem"))
 _OK = 0
 

@@ -93,7 +93,7 @@ def test_all_contradictions_are_said_at_once(deployed: Mapping[str, str]) -> Non
     assert "the resource agent keeps (7000 ms), or a start gives up" in problems[3]
     assert problems[4].startswith("twice the answer time (a claimant without quorum)")
     assert "function timeout (7000 ms) must be below the move deadline" in problems[5]
-    assert "EC2's client timeouts with retries" in problems[6]
+    assert "one EC2 call (7000 ms)" in problems[6]
     assert len(problems) == 7
 
 

@@ -19,7 +19,7 @@ from lab.embedded.translate import translate
 
 pytestmark = pytest.mark.timeout(180)
 
-FUNCTIONS = ("Arbitrate", "Operate", "Watch", "Widget")
+FUNCTIONS = ("Arbitrate", "InstanceStates", "Operate", "Watch", "Widget")
 _SUFFIX_OF_A_LAYER = re.compile(r"[0-9a-f]{10}$")
 
 

@@ -209,25 +209,49 @@ def test_a_pattern_or_target_that_is_not_supported_is_refused(aws: EmbeddedAws) 
         )
 
 
-def test_a_topic_gets_what_the_targets_template_makes_of_the_event(
-    aws: EmbeddedAws, source: str
-) -> None:
+TRANSFORMER = {
+    "InputPathsMap": {"a": "$.detail.a", "b": "$.detail.b.c", "none": "$.detail.b.none"},
+    "InputTemplate": '"a <a>, c <b>, none <none>."',
+}
+
+
+@pytest.fixture
+def people(aws: EmbeddedAws, source: str) -> Iterator[str]:
+    """A topic that a rule of the default bus tells of this test's source; gives a subscriber."""
     events, sns, sqs = (aws.client(service) for service in ("events", "sns", "sqs"))
-    topic = sns.create_topic(Name="people")["TopicArn"]
-    url = sqs.create_queue(QueueName="people")["QueueUrl"]
+    name = f"people-{uuid.uuid4()}"
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
-    events.put_rule(Name="people", EventPattern=json.dumps({"source": [source]}))
-    transformer = {
-        "InputPathsMap": {"a": "$.detail.a", "b": "$.detail.b.c", "none": "$.detail.b.none"},
-        "InputTemplate": '"a <a>, c <b>, none <none>."',
-    }
-    target = {"Id": "1", "Arn": topic, "InputTransformer": transformer}
-    events.put_targets(Rule="people", Targets=[target])
-    put(aws, source, {"a": 'say "x"', "b": {"c": [1]}}, EventBusName="default")
-    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
-    events.remove_targets(Rule="people", Ids=["1"])
-    assert json.loads(message["Body"])["Message"] == '"a say \\"x\\", c [1], none ."'
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": [source]}))
+    failed_arn = sqs.get_queue_attributes(
+        QueueUrl=aws.outputs["FailedUrl"], AttributeNames=["QueueArn"]
+    )["Attributes"]["QueueArn"]
+    target = {"Id": "1", "Arn": topic, "DeadLetterConfig": {"Arn": failed_arn}}
+    events.put_targets(Rule=name, Targets=[target | {"InputTransformer": TRANSFORMER}])
+    yield url
+    events.remove_targets(Rule=name, Ids=["1"])
+
+
+def test_a_topic_gets_what_the_targets_template_makes_of_the_event(
+    aws: EmbeddedAws, source: str, people: str
+) -> None:
+    put(aws, source, {"a": "say x", "b": {"c": [1]}}, EventBusName="default")
+    sqs = aws.client("sqs")
+    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=people).get("Messages"))
+    assert json.loads(message["Body"])["Message"] == '"a say x, c [1], none ."'
+
+
+@pytest.mark.parametrize("text", ['say "x"', "a\\d", "two\nlines"])
+def test_what_a_template_makes_of_a_text_is_not_escaped_so_people_get_nothing(
+    aws: EmbeddedAws, source: str, people: str, text: str
+) -> None:
+    put(aws, source, {"a": text, "b": {"c": 1}}, EventBusName="default")
+    message = eventually(lambda: failed(aws))
+    assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "INVALID_JSON"
+    assert json.loads(message["Body"])["detail"]["a"] == text
+    assert not aws.client("sqs").receive_message(QueueUrl=people).get("Messages")
 
 
 def test_a_pattern_can_be_tried_out(aws: EmbeddedAws) -> None:

@@ -15,7 +15,7 @@ from eip_contract.report import DETAIL_TYPE
 from lab.embedded import patterns
 
 EVENTS = Path(__file__).parents[2] / "events"
-FUNCTIONS = ("Arbitrate", "Operate", "Watch", "Widget")
+FUNCTIONS = ("Arbitrate", "InstanceStates", "Operate", "Watch", "Widget")
 
 
 def properties(resources: dict[str, Any], logical_id: str) -> dict[str, Any]:
@@ -68,19 +68,32 @@ class TestFunctions:
             assert str(function["Timeout"]) == variables["FUNCTION_TIMEOUT_SECONDS"]
 
 
+LAMBDAS_WAITS_SECONDS = 60 + 120
+"""Before the first and the second retry of an asynchronous invocation that failed."""
+
+
 def test_an_old_event_is_not_worth_a_retry(resources: dict[str, Any]) -> None:
     configs = {
         resource["Properties"]["FunctionName"]["Ref"]: resource["Properties"]
         for resource in resources.values()
         if resource["Type"] == "AWS::Lambda::EventInvokeConfig"
     }
-    assert configs.keys() == {"Arbitrate", "Watch"}
-    for config in configs.values():
+    assert configs.keys() == {"Arbitrate", "InstanceStates", "Watch"}
+    for name in ("Arbitrate", "Watch"):
+        config = configs[name]
         assert (config["MaximumEventAgeInSeconds"], config["MaximumRetryAttempts"]) == (60, 0)
     # What the watch missed, it sees a minute later.
     assert configs["Watch"]["DestinationConfig"] == {}
-    destination = configs["Arbitrate"]["DestinationConfig"]["OnFailure"]["Destination"]
-    assert destination == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+    for name in ("Arbitrate", "InstanceStates"):
+        destination = configs[name]["DestinationConfig"]["OnFailure"]["Destination"]
+        assert destination == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+
+
+def test_ec2s_word_lives_as_long_as_its_retries(resources: dict[str, Any]) -> None:
+    config = properties(resources, "InstanceStatesEventInvokeConfig")
+    timeout = properties(resources, "InstanceStates")["Timeout"]
+    assert config["MaximumRetryAttempts"] == 2
+    assert config["MaximumEventAgeInSeconds"] > LAMBDAS_WAITS_SECONDS + 3 * timeout
 
 
 def rule_for(resources: dict[str, Any], source: str) -> dict[str, Any]:
@@ -95,12 +108,14 @@ def rule_for(resources: dict[str, Any], source: str) -> dict[str, Any]:
     return rule
 
 
-@pytest.mark.parametrize("source", ["eip-arbiter.node/", "aws.ec2"])
-def test_every_rule_has_the_function_for_target_and_the_dead_letter_queue(
-    resources: dict[str, Any], source: str
+@pytest.mark.parametrize(
+    ("source", "function"), [("eip-arbiter.node/", "Arbitrate"), ("aws.ec2", "InstanceStates")]
+)
+def test_every_rule_has_its_function_for_target_and_the_dead_letter_queue(
+    resources: dict[str, Any], source: str, function: str
 ) -> None:
     (target,) = rule_for(resources, source)["Targets"]
-    assert target["Arn"] == {"Fn::GetAtt": ["Arbitrate", "Arn"]}
+    assert target["Arn"] == {"Fn::GetAtt": [function, "Arn"]}
     assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
     assert 60 <= target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 300
 
@@ -164,9 +179,12 @@ def written(capsys: pytest.CaptureFixture[str], metric: str) -> list[dict[str, A
     telemetry = PowertoolsTelemetry("the-stack")
     if metric in GAUGES:
         telemetry.gauge(metric, 1)
+    elif metric == "RejectedReports":
+        telemetry.rejected("stale", "said")
     else:
         telemetry.count(metric, "web")
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in lines if "_aws" in line]
 
 
 def alarms(resources: dict[str, Any]) -> list[dict[str, Any]]:
@@ -175,12 +193,25 @@ def alarms(resources: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-AWS_METRICS = {("AWS/Lambda", "Errors"), ("AWS/SQS", "NumberOfMessagesSent")}
+AWS_METRICS = {
+    ("AWS/Lambda", "Errors"),
+    ("AWS/Lambda", "Throttles"),
+    ("AWS/Lambda", "AsyncEventsDropped"),
+    ("AWS/Lambda", "DestinationDeliveryFailures"),
+    ("AWS/Events", "FailedInvocations"),
+    ("AWS/SQS", "NumberOfMessagesSent"),
+}
 """Those that alarms watch and that AWS writes by itself."""
 
 
+def watched(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    """The metrics of an alarm, each with namespace, name and dimensions."""
+    parts = [m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
+    return parts or [alarm]
+
+
 def is_of_aws(alarm: dict[str, Any]) -> bool:
-    return (str(alarm["Namespace"]), alarm["MetricName"]) in AWS_METRICS
+    return {(str(m["Namespace"]), m["MetricName"]) for m in watched(alarm)} <= AWS_METRICS
 
 
 def own_alarms(resources: dict[str, Any]) -> list[dict[str, Any]]:
@@ -192,7 +223,7 @@ def test_every_alarm_watches_a_metric_that_is_written(
     resources: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = own_alarms(resources)
-    assert {alarm["MetricName"] for alarm in found} == ALARMING | GAUGES
+    assert {alarm["MetricName"] for alarm in found} == ALARMING | GAUGES | {"RejectedReports"}
     for alarm in found:
         namespace = alarm["Namespace"]["Fn::Sub"].replace("${AWS::StackName}", "the-stack")
         names = [dimension["Name"] for dimension in alarm["Dimensions"]]
@@ -223,12 +254,45 @@ def test_an_alarm_on_awss_own_metric_is_about_a_resource_of_the_stack(
     resources: dict[str, Any],
 ) -> None:
     others = [a for a in alarms(resources) if is_of_aws(a)]
-    assert len(others) >= 2
-    for alarm in others:
-        (value,) = [dimension["Value"] for dimension in alarm["Dimensions"]]
-        target = value.get("Ref") or value["Fn::GetAtt"][0]
-        kind = {"AWS/Lambda": "AWS::Lambda::Function", "AWS/SQS": "AWS::SQS::Queue"}
-        assert resources[target]["Type"] == kind[alarm["Namespace"]]
+    assert len(others) == 4
+    kind = {
+        "AWS/Lambda": "AWS::Lambda::Function",
+        "AWS/SQS": "AWS::SQS::Queue",
+        "AWS/Events": "AWS::Events::Rule",
+    }
+    for metric in (metric for alarm in others for metric in watched(alarm)):
+        *bus, (_, value) = [(d["Name"], d["Value"]) for d in metric["Dimensions"]]
+        rule = "Fn::Select" in value
+        # Ref of a rule on a bus of its own is `bus|rule`.
+        target = re.findall(r"'(?:Ref|Fn::GetAtt)': \[?'(\w+)", str(value))[0]
+        assert resources[target]["Type"] == kind[metric["Namespace"]]
+        on_bus = "EventBusName" in resources[target]["Properties"]
+        assert bus == ([("EventBusName", {"Ref": "Bus"})] if on_bus else [])
+        assert rule == on_bus
+
+
+def test_what_nobody_would_else_see_has_an_alarm(resources: dict[str, Any]) -> None:
+    seen = {
+        (metric["MetricName"], str(metric["Dimensions"]))
+        for alarm in alarms(resources)
+        for metric in watched(alarm)
+    }
+    names = [name for name, _ in seen]
+    rules = [r for r in resources.values() if r["Type"] == "AWS::Events::Rule"]
+    # The schedule's is the readiness alarm, which takes no data for trouble.
+    assert names.count("FailedInvocations") == len(rules) - 1
+    assert names.count("AsyncEventsDropped") == 2, "of each function that events come to"
+    assert {"Throttles", "DestinationDeliveryFailures", "RejectedReports"} <= set(names)
+
+
+def test_an_alarm_sees_a_data_point_that_comes_late(resources: dict[str, Any]) -> None:
+    for alarm in alarms(resources):
+        needed = alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"])
+        assert alarm["EvaluationPeriods"] >= needed + 2 or needed > 1, alarm["AlarmDescription"]
+    # CloudWatch counts up to 15 minutes late for a queue that was asleep.
+    letters = properties(resources, "DeadLettersAlarm")
+    assert letters["EvaluationPeriods"] * letters["Period"] >= 2 * 15 * 60
+    assert letters["DatapointsToAlarm"] == 1
 
 
 @pytest.mark.parametrize(
@@ -258,10 +322,12 @@ def test_the_dashboard_searches_for_metrics_that_are_written(
 ) -> None:
     body = properties(resources, "Dashboard")["DashboardBody"]["Fn::Sub"]
     searched = re.findall(
-        r"SEARCH\('\{EipArbiter/\$\{AWS::StackName\},(\w+)\} MetricName=\\?\"(\w+)", body
+        r"SEARCH\('\{(.+?),(\w+)\} MetricName=\"(\w+)\"", body.replace('\\"', '"')
     )
-    assert len(searched) >= 4
-    for dimension, metric in searched:
+    assert len(searched) == body.count("SEARCH(") >= 4
+    for namespace, dimension, metric in searched:
+        # CloudWatch wants quotes where there is anything but letters and digits, as a hyphen.
+        assert namespace == '"EipArbiter/${AWS::StackName}"'
         telemetry = PowertoolsTelemetry("the-stack")
         if metric == "RejectedReports":
             telemetry.rejected("stale", "said")

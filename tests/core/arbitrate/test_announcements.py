@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from lab.embedded.cloud import EmbeddedAws
 
 EVENTS = Path(__file__).parents[3] / "events"
 Event = dict[str, Any]
+Phone = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
@@ -77,24 +79,69 @@ def test_a_move_is_told_once_after_it_settled(
     assert operations.count("PutEvents") == 1
 
 
-def test_people_are_told_in_one_line(
-    aws: EmbeddedAws, cluster: Cluster, invocations: Invocations
-) -> None:
+@pytest.fixture
+def phone(aws: EmbeddedAws, cluster: Cluster, invocations: Invocations) -> Iterator[Phone]:
+    """A subscriber of the notices: waits for the text that says of this cluster `kind`."""
     sqs, topic = aws.client("sqs", "looks"), aws.outputs["NoticesTopicArn"]
-    url = sqs.create_queue(QueueName="phone")["QueueUrl"]
-    arn = f"arn:aws:sqs:{aws.region}:{aws.account_id}:phone"
-    subscribe = {"TopicArn": topic, "Protocol": "sqs", "Endpoint": arn}
-    aws.client("sns", "looks").subscribe(**subscribe)
+    name = f"phone-{cluster.id}"
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = f"arn:aws:sqs:{aws.region}:{aws.account_id}:{name}"
+    subscribed = aws.client("sns", "looks").subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True
+    )
+
+    def wait(kind: str) -> str:
+        begins = f'"{kind}, cluster {cluster.id}:'
+
+        def look() -> list[Event]:
+            messages = sqs.receive_message(QueueUrl=url).get("Messages", [])
+            told = [json.loads(message["Body"]) for message in messages]
+            return [notice for notice in told if notice["Message"].startswith(begins)]
+
+        return str(invocations.eventually(look)[0]["Message"])
+
+    yield wait
+    aws.client("sns", "looks").unsubscribe(SubscriptionArn=subscribed["SubscriptionArn"])
+
+
+def test_people_are_told_in_one_line(cluster: Cluster, phone: Phone) -> None:
     cluster.settle_on_n1()
     cluster.operate("failover", target="n2", request_id="ops-1")
-    (message,) = invocations.eventually(
-        lambda: sqs.receive_message(QueueUrl=url).get("Messages", [])
-    )
-    text = json.loads(message["Body"])["Message"]
-    assert text == (
+    assert phone("Address Moved") == (
         f'"Address Moved, cluster {cluster.id}: n2 gets {cluster.public_ip} (eip) under term 2: '
         'an operator ordered it (order ops-1)"'
     )
+
+
+def test_people_are_told_of_a_time_out_though_its_text_has_quotes(
+    aws: EmbeddedAws, cluster: Cluster, talking: Local, phone: Phone
+) -> None:
+    # EventBridge escapes nothing in its templates, and botocore quotes the endpoint.
+    talking.settle_on_n1(cluster)
+    aws.faults.set("blackhole", principal="local", operation="AssociateAddress")
+    talking.hear(cluster.report("n1", cause="release"))
+    talking.hear(cluster.claims("n2", lost=()))
+    assert 'endpoint URL: "http' in str(talking.told)
+    text = json.loads(phone("Move Failed"))
+    assert f"Read timeout on endpoint URL: '{aws.endpoint_url}/'" in text
+
+
+def test_people_are_told_of_an_ill_holder_whatever_its_checks_say(
+    cluster: Cluster, talking: Local, phone: Phone
+) -> None:
+    talking.settle_on_n1(cluster)
+    ill = replace(cluster.runs("n1"), failing=('disk "C:\\data" is full',))
+    talking.hear(ill)
+    talking.hear(cluster.claims("n2", lost=()))
+    assert "(disk 'C:/data' is full)" in json.loads(phone("Address Moved"))
+
+
+@pytest.mark.parametrize("odd", ['"', "\\", "\n", "\r\n", "\x00", "\x1f", "\x7f"])
+def test_no_sentence_breaks_the_quotes_that_it_is_put_into(cluster: Cluster, odd: str) -> None:
+    cluster.settle_on_n1()
+    failed = announcing.move_failed(cluster.snapshot, cluster.address, "Odd", f"a{odd}b", 1)
+    for said in (failed, failed.with_left_out(2)):
+        assert json.loads('"' + said.detail["sentence"] + '"').isprintable()
 
 
 def test_a_split_brain_is_told_once_a_challenge(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from core.harness import Cluster
 from core.local import Local
-from core.observed import rules
+from core.observed import dead_letters, rules
 
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.runtime import Invocation
@@ -40,9 +40,51 @@ def test_the_holders_instance_goes_and_the_claimant_gets_the_address_at_once(
     assert [invocation.error for invocation in heard] == [None, None]
     assert cluster.world.holder() == cluster.holder == "n2"
     assert (cluster.address.rule, cluster.address.term) == ("R060", 2)
-    assert [call.operation for call in cluster.calls(since)].count("AssociateAddress") == 1
+    assert [call.operation for call in cluster.calls(since, "InstanceStates")].count(
+        "AssociateAddress"
+    ) == 1
     (line,) = cluster.history("grant")[1:]
     assert "EC2 says that n1 is" in line["sentence"]["S"]
+
+
+def test_ec2s_word_survives_errors_of_the_table(aws: EmbeddedAws, cluster: Cluster) -> None:
+    # EC2 does not say it again, and the claimant here would wait for the holder's silence.
+    cluster.settle_on_n1()
+    cluster.say(cluster.claims("n2"))
+    aws.faults.set(
+        "error", service="dynamodb", principal="InstanceStates", operation="GetItem", times=2 * 2
+    )
+    instance = cluster.instance("n1")
+    aws.set_instance_state(instance, "stopping")
+    detail = {"instance-id": instance, "state": "stopping"}
+    heard = cluster.invocations.wait(lambda payload: payload.get("detail") == detail, count=3)
+    assert [invocation.error is None for invocation in heard] == [False, False, True]
+    assert (cluster.holder, cluster.address.rule) == ("n2", "R060")
+    assert dead_letters(aws) == []
+
+
+@pytest.mark.parametrize("minutes", [1, 3])
+def test_a_word_of_ec2_that_a_retry_brings_counts_for_a_node_that_has_been_silent_since(
+    cluster: Cluster, local: Local, minutes: int
+) -> None:
+    local.settle_on_n1(cluster)
+    said_ms = local.now_ms
+    local.wait(60 * minutes)
+    local.arbiter.on_instance_state(cluster.instance("n1"), "stopping", said_ms)
+    local.hear(cluster.claims("n2"))
+    assert (cluster.holder, cluster.address.rule) == ("n2", "R060")
+
+
+def test_a_word_of_ec2_that_a_retry_brings_is_void_for_a_node_that_runs(
+    cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    said_ms = local.now_ms
+    for _ in range(6):
+        local.hear(cluster.runs("n1"), after_seconds=10)
+    local.arbiter.on_instance_state(cluster.instance("n1"), "stopping", said_ms)
+    local.hear(cluster.claims("n2"))
+    assert cluster.holder == "n1"
 
 
 def test_a_claim_after_ec2s_word_need_not_wait(aws: EmbeddedAws, cluster: Cluster) -> None:
@@ -60,7 +102,10 @@ def test_an_instance_that_no_cluster_knows_costs_one_read_and_changes_nothing(
     before, since = cluster.table(), aws.journal.now()
     stopping, stopped = ec2_says(cluster, "n1", "stopping", "stopped")
     assert (stopping.error, stopping.logs, stopped.error, stopped.logs) == (None, (), None, ())
-    assert [call.operation for call in cluster.calls(since)] == ["GetItem", "GetItem"]
+    assert [call.operation for call in cluster.calls(since, "InstanceStates")] == [
+        "GetItem",
+        "GetItem",
+    ]
     assert cluster.table() == before
 
 

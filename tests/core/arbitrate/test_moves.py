@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from core.harness import Cluster
 from core.local import Local
-from core.observed import lines, metrics, rules
+from core.observed import lines, messages, metrics, rules
 from eip_arbiter.decision.snapshot import Phase, Snapshot
 from eip_arbiter.ports import Committed, Store
 from eip_contract.report import ResourceState
@@ -55,6 +56,71 @@ def test_ec2_throttles_once_and_the_move_is_made_by_the_same_invocation(
     assert local.told.of("count") == ["Moves", "MoveTime"]
     assert (cluster.address.phase, cluster.address.term) == (Phase.SETTLED, 2)
     assert moved_once_to(cluster, "n2", since)
+
+
+def test_ec2_asks_for_a_longer_pause_than_there_is_and_the_move_is_told_as_failed_in_time(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    claim = local.n1_dies(cluster)
+    aws.faults.set(
+        "throttle", principal="local", operation="AssociateAddress", retry_after_ms=20_000
+    )
+    began = time.monotonic()
+    local.hear(claim)
+    assert time.monotonic() - began < 1
+    assert local.told.of("count") == ["MoveFailed"]
+    assert "was not moved" in str(local.told)
+
+
+def test_an_answer_that_takes_four_seconds_is_waited_for(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    claim, since = local.n1_dies(cluster), aws.journal.now()
+    aws.faults.set("slow", principal="local", operation="AssociateAddress", seconds=4)
+    local.hear(claim)
+    assert local.told.of("count") == ["Moves", "MoveTime"]
+    assert moved_once_to(cluster, "n2", since)
+
+
+def test_ec2_is_silent_and_the_function_lives_to_say_that_nothing_was_moved(
+    aws: EmbeddedAws, cluster: Cluster
+) -> None:
+    cluster.settle_on_n1()
+    aws.faults.set("slow", principal="Arbitrate", service="dynamodb", seconds=0.5, times=2)
+    aws.faults.set("blackhole", principal="Arbitrate", service="ec2", operation="A*")
+    cluster.say(cluster.report("n1", cause="release", for_ms=0, public_ips=(cluster.public_ip,)))
+    heard = cluster.say(cluster.claims("n2", lost=()))
+    assert heard.error is None
+    assert "was not moved under term 2: ReadTimeoutError" in messages(heard)
+
+
+def test_a_call_that_the_function_would_not_outlive_is_not_made_and_that_is_told(
+    cluster: Cluster, local: Local
+) -> None:
+    local.settle_on_n1(cluster)
+    claim = local.n1_dies(cluster)
+    policy = local.arbiter.policy
+    local.arbiter = local.arbiter.within(policy.ec2_call_ms + 499)
+    local.forget()
+    local.wait(-0.1)  # `hear` waits as long
+    local.hear(claim)
+    assert ASSOCIATE not in local.calls.made
+    assert "the function's time left does not cover the call" in str(local.told)
+    assert cluster.world.holder() == "n1"
+
+
+def test_a_call_that_was_cut_off_may_be_under_way_whatever_the_next_one_says(
+    cluster: Cluster, local: Local, at_ec2: Callable[..., Fault]
+) -> None:
+    local.settle_on_n1(cluster)
+    claim = local.n1_dies(cluster)
+    at_ec2("refuse", times=1)
+    at_ec2("throttle", times=1)
+    local.hear(claim)
+    left_ms = cluster.address.deadline_ms - local.now_ms
+    assert left_ms == local.arbiter.policy.move_ms
 
 
 def test_ec2_refuses_for_long_and_a_report_two_seconds_later_resumes_the_same_grant(

@@ -62,7 +62,10 @@ def assert_rejected(invocation: Invocation, reason: str) -> str:
     assert invocation.error is None
     (line,) = lines(invocation)
     assert (line["level"], line["reason"]) == ("WARNING", reason)
-    assert metrics(invocation) == [("RejectedReports", "Reason", reason, 1)]
+    assert metrics(invocation) == [
+        ("RejectedReports", "Reason", reason, 1),
+        ("RejectedReports", "Stack", "eip-arbiter", 1),
+    ]
     return messages(invocation)
 
 
@@ -127,7 +130,10 @@ def test_an_event_that_eventbridge_delivers_twice_is_taken_in_once(cluster: Clus
     doubled.clear()
     assert [invocation.error for invocation in both] == [None, None]
     counted = [metric for invocation in both for metric in metrics(invocation)]
-    assert counted == [("RejectedReports", "Reason", "stale", 1)]
+    assert counted == [
+        ("RejectedReports", "Reason", "stale", 1),
+        ("RejectedReports", "Stack", "eip-arbiter", 1),
+    ]
 
 
 @pytest.mark.usefixtures("untouched")

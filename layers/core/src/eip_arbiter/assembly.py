@@ -74,10 +74,11 @@ def assemble_watch(
     *,
     dynamodb: DynamoDBClient,
     ec2: EC2Client,
+    looks: EC2Client,
     events: EventBridgeClient,
     telemetry: PowertoolsTelemetry,
 ) -> Watch:
-    """The watch that a function's environment describes.
+    """The watch that a function's environment describes; `looks` changes nothing at EC2.
 
     Raises:
         SettingsError: with every problem of the environment in one message.
@@ -87,7 +88,7 @@ def assemble_watch(
         arbiter=assemble(
             environment, dynamodb=dynamodb, ec2=ec2, events=events, telemetry=telemetry
         ),
-        preflight=Ec2Preflight(ec2),
+        preflight=Ec2Preflight(looks),
         memory=DynamoDbMemory(dynamodb, table_name),
         gauge=telemetry.gauge,
     )

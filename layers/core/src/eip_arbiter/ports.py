@@ -3,7 +3,7 @@
 An outcome that is no failure of the program (a stale report, a lost race) is a type, not an
 exception. `MoveFailedError` is caught in `arbitrate`, since a failed move has to be told and left
 for the next report. `StoreUnansweredError` is caught where an operator or the history is concerned;
-of a report it fails the invocation, which Lambda tries again.
+of a report it fails the invocation, and the next report says everything again.
 """
 
 from __future__ import annotations

@@ -10,11 +10,16 @@ from dataclasses import dataclass
 
 from eip_arbiter.decision.policy import Policy
 
-EC2_ATTEMPTS, EC2_CONNECT_SECONDS, EC2_READ_SECONDS = 2, 1, 2
-_BACKOFF_SECONDS = 1
-EC2_CALL_MS = 1000 * (EC2_ATTEMPTS * (EC2_CONNECT_SECONDS + EC2_READ_SECONDS) + _BACKOFF_SECONDS)
-"""The longest that one EC2 call with its retries can take; the first backoff is below 1 s."""
-EC2_LOOK_CALL_MS = 1000 * (EC2_CONNECT_SECONDS + EC2_READ_SECONDS)
+EC2_CONNECT_SECONDS, EC2_READ_SECONDS, EC2_AGAIN_SECONDS, EC2_PAUSE_SECONDS = 1, 5, 1, 0.25
+"""AWS publishes no time for AssociateAddress, and moves happen while a zone is ill: an answer may
+take 5 s. botocore's own retries are off: where EC2's answer has `x-amz-retry-after` they wait up to
+6 s, and then the function would be killed before it says that the address was not moved. A call is
+made again once, after a pause, and only if it failed so soon that both fit into
+`EC2_AGAIN_SECONDS`; the same call from the same grant does no harm if EC2 did it already."""
+EC2_CALL_MS = 1000 * (EC2_CONNECT_SECONDS + EC2_READ_SECONDS + EC2_AGAIN_SECONDS)
+"""The longest that one EC2 call can take, made again or not."""
+EC2_LOOK_READ_SECONDS = 2
+EC2_LOOK_CALL_MS = 1000 * (EC2_CONNECT_SECONDS + EC2_LOOK_READ_SECONDS)
 """The longest that one EC2 call of `doctor` can take, which is not retried."""
 
 _SECONDS = {

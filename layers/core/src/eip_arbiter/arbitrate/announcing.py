@@ -19,6 +19,10 @@ MOVE_FAILED, BLOCKED = "Move Failed", "Blocked"
 HOLDER_SILENT, NOT_READY = "Holder Silent", "Not Ready"
 LASTING = frozenset({SPLIT_BRAIN, MOVE_FAILED, BLOCKED, HOLDER_SILENT, NOT_READY})
 """Kinds that would be told again and again while a condition lasts, or comes and goes."""
+_SAFE = dict.fromkeys((*range(32), 127), " ") | {ord('"'): "'", ord("\\"): "/"}
+"""For what breaks JSON: the notice's template puts a sentence between quotes, where EventBridge
+escapes nothing. Sentences quote EC2's errors and the nodes' own checks.
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ def _about(
         "holder": _node(snapshot.nodes.get(address.holder) if address.holder else None),
         "term": address.term,
         "at_ms": at_ms,
-        "sentence": sentence,
+        "sentence": sentence.translate(_SAFE),
         **more,
     }
     return Announcement(kind, detail)

@@ -54,6 +54,12 @@ class Arbiter:
     clock: Callable[[], int]
     announcer: Announcer = field(default_factory=Silent)
     lookups: Lookups = field(default_factory=Lookups)
+    ends_at_ms: int | None = None
+    """When Lambda ends this invocation, where that is known."""
+
+    def within(self, remaining_ms: int) -> Arbiter:
+        """The same for one invocation, which Lambda ends after so long."""
+        return replace(self, ends_at_ms=self.clock() + remaining_ms)
 
     @property
     def registry(self) -> Registry:
@@ -208,6 +214,7 @@ class Arbiter:
             outbox=self.outbox,
             policy=self.policy,
             clock=self.clock,
+            ends_at_ms=self.ends_at_ms,
         )
 
     def _carry_out(self, snapshot: Snapshot, resource: str, decision: Decision) -> Snapshot:

@@ -10,6 +10,9 @@ from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Address, Snapshot
 from eip_arbiter.ports import Association, MoveFailedError
 
+TELLING_MS = 500
+"""What is kept of the function's time for its line in the log."""
+
 
 class ElasticIps(Protocol):
     """The three calls on Elastic IPs. Each raises `MoveFailedError`."""
@@ -34,6 +37,8 @@ class Mover:
     elastic_ips: ElasticIps
     policy: Policy
     clock: Callable[[], int]
+    ends_at_ms: int | None = None
+    """When Lambda ends this invocation: then nobody would say that the address was not moved."""
 
     def place(self, snapshot: Snapshot, address: Address, *, look: bool) -> Association | None:
         """The EC2 calls of a move; with `look`, one that EC2 agrees with already is not made.
@@ -55,6 +60,7 @@ class Mover:
         private_ip = node.private_ips[address.private_ip_index]
         if look or address.interface_id == node.interface_id:
             # It may be there already, and EC2 may charge a remap.
+            self._check_function_ends_after()
             found = self.elastic_ips.locate(address.allocation_id)
             if found and (found.interface_id, found.private_ip) == (node.interface_id, private_ip):
                 return found
@@ -74,3 +80,16 @@ class Mover:
             # EC2 was not asked, so nothing can land: the next try need not wait for the deadline.
             text = "the time left does not cover the call"
             raise MoveFailedError("DeadlineTooNear", text, refused=True)
+        self._check_function_ends_after()
+
+    def _check_function_ends_after(self) -> None:
+        """Before each call: one that the function does not outlive is one that nobody tells of.
+
+        Raises:
+            MoveFailedError: the function would end first.
+        """
+        ends_at_ms = self.clock() + self.policy.ec2_call_ms + TELLING_MS
+        if self.ends_at_ms is not None and ends_at_ms > self.ends_at_ms:
+            raise MoveFailedError(
+                "DeadlineTooNear", "the function's time left does not cover the call"
+            )

@@ -31,6 +31,7 @@ class Settler:
     outbox: Outbox
     policy: Policy
     clock: Callable[[], int]
+    ends_at_ms: int | None = None
 
     def settle(
         self,
@@ -49,7 +50,7 @@ class Settler:
         facts = narrating.fields(snapshot, address)
         started_ms = self.clock()
         try:
-            mover = Mover(self.elastic_ips, self.policy, self.clock)
+            mover = Mover(self.elastic_ips, self.policy, self.clock, self.ends_at_ms)
             placed = mover.place(snapshot, address, look=look)
         except MoveFailedError as error:
             return self._failed(snapshot, address, error)

@@ -6,12 +6,15 @@ association is one call with AllowReassociation, so the address is never with no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from eip_arbiter.decision.snapshot import Address, Node
 from eip_arbiter.ports import Association, MoveFailedError, Tagged
+from eip_arbiter.settings import EC2_AGAIN_SECONDS, EC2_PAUSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,49 +36,44 @@ TAG_PRIVATE_IP_INDEX = "eip-arbiter:private-ip-index"
 DEFAULT_RESOURCE = "eip"
 UNDECIDED = ("InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable")
 """Errors after which EC2 may have done it: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
+THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
 INSTANCES_PER_PAGE = 1000
 _AWS = "amazon"
 
 
 class Ec2Addresses:
-    """Implements `ports.ElasticIps`; the client's time-outs and retries bound each call."""
+    """Implements `ports.ElasticIps`; each call ends within `settings.EC2_CALL_MS`."""
 
     def __init__(self, client: EC2Client) -> None:
         self._client = client
 
     def associate(self, allocation_id: str, interface_id: str, private_ip: str) -> str:
         """One AssociateAddress; EC2 takes the address off its old interface by itself."""
-        try:
-            answer = self._client.associate_address(
-                AllocationId=allocation_id,
-                NetworkInterfaceId=interface_id,
-                PrivateIpAddress=private_ip,
-                AllowReassociation=True,
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise _failed(error) from error
-        return answer["AssociationId"]
+        answer = _ask(
+            self._client.associate_address,
+            AllocationId=allocation_id,
+            NetworkInterfaceId=interface_id,
+            PrivateIpAddress=private_ip,
+            AllowReassociation=True,
+        )
+        return str(answer["AssociationId"])
 
     def disassociate(self, association_id: str) -> None:
         """One DisassociateAddress; an association that is gone was removed before."""
         try:
-            self._client.disassociate_address(AssociationId=association_id)
-        except (ClientError, BotoCoreError) as error:
-            failed = _failed(error)
+            _ask(self._client.disassociate_address, AssociationId=association_id)
+        except MoveFailedError as failed:
             if failed.code != "InvalidAssociationID.NotFound":
-                raise failed from error
+                raise
 
     def locate(self, allocation_id: str) -> Association | None:
         """One DescribeAddresses."""
-        try:
-            answer = self._client.describe_addresses(AllocationIds=[allocation_id])
-        except (ClientError, BotoCoreError) as error:
-            raise _failed(error) from error
+        answer = _ask(self._client.describe_addresses, AllocationIds=[allocation_id])
         return _association(answer["Addresses"][0])
 
 
 class Ec2Inventory:
-    """Implements `ports.Inventory`."""
+    """Implements `ports.Inventory`; a later report asks again, so no call is made twice."""
 
     def __init__(self, client: EC2Client) -> None:
         self._client = client
@@ -83,22 +81,17 @@ class Ec2Inventory:
     def node(self, instance_id: str) -> tuple[str, Node] | None:
         """One DescribeInstances."""
         try:
-            answer = self._client.describe_instances(InstanceIds=[instance_id])
-        except (ClientError, BotoCoreError) as error:
-            failed = _failed(error)
+            answer = _once(self._client.describe_instances, InstanceIds=[instance_id])
+        except MoveFailedError as failed:
             if failed.code.startswith("InvalidInstanceID"):
                 return None
-            raise failed from error
+            raise
         return _node(answer["Reservations"][0]["Instances"][0])
 
     def addresses(self, cluster_id: str) -> tuple[Address, ...]:
         """One DescribeAddresses by tag."""
-        try:
-            answer = self._client.describe_addresses(
-                Filters=[{"Name": f"tag:{TAG_CLUSTER}", "Values": [cluster_id]}]
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise _failed(error) from error
+        wanted = [{"Name": f"tag:{TAG_CLUSTER}", "Values": [cluster_id]}]
+        answer = _once(self._client.describe_addresses, Filters=wanted)
         return tuple(_address(found) for found in answer["Addresses"])
 
 
@@ -258,6 +251,40 @@ def _interface(
 
 def _tags(tags: Sequence[TagTypeDef]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def _ask(call: Callable[..., Any], **parameters: Any) -> Any:
+    """One EC2 call, made again where it was throttled or cut off, within `EC2_CALL_MS` in all.
+
+    Raises:
+        MoveFailedError: EC2 refused, or did not answer in time.
+    """
+    again_until = time.monotonic() + EC2_AGAIN_SECONDS - EC2_PAUSE_SECONDS
+    try:
+        return _once(call, **parameters)
+    except MoveFailedError as error:
+        first = error
+        if (first.refused and first.code not in THROTTLED) or time.monotonic() > again_until:
+            raise
+    time.sleep(EC2_PAUSE_SECONDS)
+    try:
+        return _once(call, **parameters)
+    except MoveFailedError as second:
+        # The first one may still be under way where it was cut off, whatever EC2 says to this one.
+        second.refused = second.refused and first.refused
+        raise
+
+
+def _once(call: Callable[..., Any], **parameters: Any) -> Any:
+    """One EC2 call.
+
+    Raises:
+        MoveFailedError: EC2 refused, or did not answer in time.
+    """
+    try:
+        return call(**parameters)
+    except (ClientError, BotoCoreError) as error:
+        raise _failed(error) from error
 
 
 def _failed(error: ClientError | BotoCoreError) -> MoveFailedError:

@@ -20,7 +20,8 @@ class PowertoolsTelemetry:
     """Structured log lines and embedded metrics: no AWS call, CloudWatch reads them off the log."""
 
     def __init__(self, stack: str) -> None:
-        self._logger = Logger(service="eip-arbiter")
+        # Lambda takes a line whose timestamp is not RFC 3339 for one at INFO.
+        self._logger = Logger(service="eip-arbiter", use_rfc3339=True)
         self._stack = stack
         # botocore tells at INFO where it found credentials, at every cold start.
         logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -44,9 +45,10 @@ class PowertoolsTelemetry:
         self._write(metric, value, "Stack", self._stack)
 
     def rejected(self, reason: str, sentence: str, **fields: Any) -> None:
-        """One line at WARNING; counted by reason only, since a forged name must not be counted."""
+        """One line at WARNING; counted by reason, since a forged name must not be."""
         self._logger.warning(sentence, reason=reason, **fields)
         self._write("RejectedReports", 1, "Reason", reason)
+        self._write("RejectedReports", 1, "Stack", self._stack)
 
     def refused(self, sentence: str) -> None:
         """One line at WARNING: an operator's request was not carried out."""

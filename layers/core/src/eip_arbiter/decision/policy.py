@@ -58,7 +58,7 @@ class Policy:
             )
         if self.ec2_call_ms >= self.function_timeout_ms:
             found.append(
-                f"EC2's client timeouts with retries ({self.ec2_call_ms} ms) must be below the "
+                f"one EC2 call ({self.ec2_call_ms} ms) must be below the "
                 f"function timeout ({self.function_timeout_ms} ms), or an error is never surfaced"
             )
         return found
