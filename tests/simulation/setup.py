@@ -29,6 +29,9 @@ LONG, LONGEST_OUTAGE_SECONDS = 0.03, (120.0, 1_800.0)
 AIMED_RUNS, AIMED_FAULTS = 0.12, (2, 3)
 """So many runs are made of so many aimed faults, and of nothing else."""
 
+PUBLIC_WAYS = 0.25
+"""So many of the others have nodes that talk to AWS by the public IPv4 address they were given."""
+
 JUDGED_IN_THE_CALM = ("drifts", "needed_after_a_refusal")
 
 MOST_SKEW_SECONDS, ENVIRONMENTS = 0.5, 4
@@ -60,6 +63,7 @@ class Setup:
     later: bool = False
     spares: tuple[bool, ...] = ()
     skews: tuple[float, ...] = ()
+    public_ways: bool = False
 
 
 def make_setup(seed: int) -> Setup:
@@ -72,6 +76,7 @@ def make_setup(seed: int) -> Setup:
     dice = random.Random(f"{seed} aimed")
     if dice.random() < AIMED_RUNS:
         return aimed_setup(seed, dice.sample(sorted(AIMED), dice.choice(AIMED_FAULTS)))
+    public_ways = dice.random() < PUBLIC_WAYS
     serial = rng.random() < 0.25
     clusters = 1 if serial else rng.choice((1, 1, 1, 2, 3))
     sizes = tuple(rng.choice((2, 2, 2, 2, 3, 3, 4, 5)) for _ in range(clusters))
@@ -123,6 +128,7 @@ def make_setup(seed: int) -> Setup:
         spares=tuple(size > 2 and rng.random() < 0.4 for size in sizes),
         skews=_skews(rng) if rng.random() < 0.25 else (),
         answer_ms=rng.choice((3_000, 3_000, 3_000, longest_answer_ms())),
+        public_ways=public_ways,
     )
 
 

@@ -271,6 +271,7 @@ class Watch:
             self.check(invariants.i11_started_where_granted, node, resource)
         if action == "start" and code == 1:
             self.check(invariants.i6_dead_holder_is_replaced, node, resource)
+            self.check(invariants.i6_what_was_put_here_starts, node, resource)
         if (action, code) == ("monitor", NOT_RUNNING) or (action == "start" and code):
             self.not_running.setdefault((node.instance_id, resource), self.now)
         if action == "monitor" and marked and code not in (0, 124):

@@ -27,6 +27,7 @@ from simulation.pacemaker_state import Peer
 from simulation.region import Region
 from simulation.setup import Setup
 from simulation.watch import NEVER, Watch
+from simulation.ways import PublicWays
 from simulation.weather import Weather
 
 
@@ -154,6 +155,8 @@ class World:
         self.region.skews = setup.skews
         self.region.set_policy(release_ms=setup.release_ms, answer_ms=setup.answer_ms)
         self.clusters = [SimulatedCluster(self, i, setup) for i in range(len(setup.sizes))]
+        if setup.public_ways:
+            self.region.ec2.told = PublicWays(self.clusters, setup.seed).landed
         self.ended = False
 
     def tell(self, sentence: str) -> None:

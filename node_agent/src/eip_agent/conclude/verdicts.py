@@ -29,6 +29,9 @@ HEARD_SECONDS = 20.0
 """A calm node reports every 10 s and reads every 5 s what was taken in of that."""
 
 LINK_BACK_SECONDS = 0.5
+UNREAD_SECONDS = 1.0
+"""The state is read four times as often while a start waits."""
+
 ABSENCE_SECONDS = 5.0
 
 
@@ -51,9 +54,14 @@ def start_verdict(s: Sight, resource: str) -> Verdict:
     """Whether a start that waits is granted, must give up at once, or waits on.
 
     A grant is believed only from a status that was read after the start and that has seen a report
-    of it: a holder's record from before its own release says nothing about this start.
+    of it: a holder's record from before its own release says nothing about this start. Or from the
+    metadata service, while the state cannot be read: a move may cut just the way to it.
     """
     word, address = s.words[resource], s.address(resource)
+    if address is not None and _has_arrived(s, resource):
+        # The term that the arbiter gave is not known yet; any later one of another node prevails.
+        known = address.term, address.public_ip, s.status.table_id if s.status else ""
+        return Verdict("granted", f"{address.public_ip} has come to this instance", *known)
     if s.status is None or address is None or s.status_at <= word.at:
         return Verdict("waiting", _nothing_known(s, resource))
     seen = s.status.last_reports.get(s.instance_id, (0, 0)) >= word.claim
@@ -73,6 +81,16 @@ def start_verdict(s: Sight, resource: str) -> Verdict:
     elif holder_is_back(s, word, address):
         why = "; its link is back"
     return Verdict("refused" if why else "waiting", _held_by(s, address) + why)
+
+
+def _has_arrived(s: Sight, resource: str) -> bool:
+    """Whether the address came here while this start waited, and nothing was read since.
+
+    No node can move an address, so that the arbiter put it here, for a claim of this node's.
+    """
+    here_at = s.arrivals.get(resource, (NEVER, NEVER))[1]
+    came = here_at > max(s.words[resource].at, s.status_at)
+    return came and s.now - here_at >= UNREAD_SECONDS
 
 
 def holder_is_back(s: Sight, word: Word, address: AddressStatus) -> bool:

@@ -287,7 +287,8 @@ class Watchers:
             s = self._board.sight()
             rows = {name: _absent_row(s, name, ips, asked) for name in s.words}
             absent = {name: row for name, row in rows.items() if row}
-            self._board.know(public_ips=ips, absent=absent)
+            arrivals = {name: row for name in s.words if (row := _arrival_row(s, name, ips, asked))}
+            self._board.know(public_ips=ips, absent=absent, arrivals=arrivals)
         fresh = any(s.now - word.at < _FRESH_GRANT_SECONDS for word in s.words.values())
         near = fresh or _starting(s) or ips is None or bool(absent) or _is_missed(s, ips)
         return self._settings.alert_seconds if near else self._settings.calm_seconds
@@ -301,6 +302,28 @@ def _is_missed(s: Sight, ips: tuple[str, ...]) -> bool:
     """Whether an address that is granted to this instance does not show here, or not yet."""
     addresses = s.status.addresses.values() if s.status else ()
     return any(a.holder == s.instance_id and a.public_ip not in ips for a in addresses)
+
+
+def _arrival_row(
+    s: Sight, resource: str, ips: tuple[str, ...] | None, asked: float
+) -> tuple[float, float] | None:
+    """When a waiting start's address was last seen absent here, and then first seen here.
+
+    An address that was here all along tells nothing of this start.
+    """
+    word, address = s.words[resource], s.address(resource)
+    row = s.arrivals.get(resource)
+    if word.state != "starting" or address is None:
+        return None
+    if row is not None and row[0] <= word.at:
+        row = None  # of an earlier start
+    if ips is None or asked <= word.at:
+        return row
+    if address.public_ip not in ips:
+        return (asked, NEVER)
+    if row is None:
+        return None
+    return (row[0], asked if row[1] == NEVER else row[1])
 
 
 def _absent_row(
