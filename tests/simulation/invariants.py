@@ -43,7 +43,7 @@ CLEAR_SECONDS = 75.0
 """After so long without bad weather nothing late can come any more."""
 
 MOVE_SECONDS = 2.0
-FULL_WAIT_SECONDS = 17.0
+RESERVE_SECONDS = 3.0
 JUST_NOW_SECONDS = 3.0
 LEAVES_REPORTS_ALONE = (
     "partition",
@@ -306,7 +306,8 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
     cluster_id, weather = node.cluster_id, watch.world.weather
     address = address_of(watch, cluster_id, resource)
     began = watch.starts[node.instance_id, resource]
-    if watch.now - began < FULL_WAIT_SECONDS or address.holder is None:
+    full_wait = watch.world.setup.start_seconds - RESERVE_SECONDS
+    if watch.now - began < full_wait or address.holder is None:
         return None
     troubled_at = max(weather.struck_at, weather.front_at, watch.disturbed.get(node.instance_id, 0))
     by_hand = (

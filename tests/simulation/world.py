@@ -59,6 +59,7 @@ class SimulatedCluster:
             configuration=configuration,
             resources=resources,
             token_seconds=setup.token_seconds,
+            start_seconds=setup.start_seconds,
             run=lambda peer, *rest: self._at(peer).run_resource_agent(*rest),
             saw_link=lambda peer: self._links_changed(self._at(peer)),
             alert=lambda peer: self._alert(self._at(peer)),
