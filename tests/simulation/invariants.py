@@ -320,6 +320,7 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
     if (
         by_hand
         or node.aws_cut
+        or watch.world.region.ec2.refused[node.interface_id]
         or watch.world.region.keeps_back(node.instance_id)
         or weather.is_bad
         or any(n.peer.resources[resource].busy for n in others)

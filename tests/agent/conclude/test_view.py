@@ -227,6 +227,8 @@ def test_a_refused_start_keeps_the_node_alert_while_the_service_runs_nowhere(
         ({"pacemaker": with_view(state="offline")}, (), (), 10.0),
         ({"status": status(ME, refused_claimant=PEER)}, (), (), 1.0),
         ({"status": status(PEER, refused_claimant=ME)}, (), (), 10.0),
+        ({"status": status(ME, phase="moving")}, (), (), 1.0),
+        ({"status": status(PEER, phase="moving")}, (), (), 10.0),
     ],
 )
 def test_the_cadence_follows_the_trouble(

@@ -191,10 +191,12 @@ class StallsAfterTheGrant:
     def __init__(self, local: Local, seconds: float) -> None:
         self._local, self._seconds = local, seconds
 
-    def commit(self, *arguments: Any) -> Any:
-        outcome = self._store.commit(*arguments)
+    def commit(self, *arguments: Any, **named: Any) -> Any:
+        outcome = self._store.commit(*arguments, **named)
         assert isinstance(outcome, Committed)
+        # Once: what is written afterwards is not held up.
         self._local.wait(self._seconds)
+        self._seconds = 0.0
         return outcome
 
     @property
@@ -217,6 +219,8 @@ def test_an_invocation_that_was_held_up_does_not_call_ec2_too_late_to_finish(
     assert local.told.of("count") == ["MoveFailed"]
     assert "DeadlineTooNear" in str(local.told)
     assert (cluster.address.phase, cluster.world.holder()) == (Phase.MOVING, "n1")
+    soon_ms = local.now_ms + policy.retry_ms
+    assert cluster.address.deadline_ms == soon_ms, "no call is under way that could land"
 
 
 def test_an_invocation_that_was_held_up_takes_no_address_off_too_late(

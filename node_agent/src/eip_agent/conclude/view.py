@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from eip_contract.state_item import SETTLED
+
 if TYPE_CHECKING:
     from eip_contract.report import NodeReport
     from eip_contract.state_item import AddressStatus
@@ -139,10 +141,10 @@ def cadence_seconds(
         return settings.claim_seconds
     if pending and pending_seconds < PRESSING_SECONDS:
         return settings.alert_seconds
-    challenged = s.status is not None and any(
-        address.holder == s.instance_id and address.refused_claimant
-        for address in s.status.addresses.values()
-    )
+    addresses = s.status.addresses.values() if s.status else ()
+    mine = [address for address in addresses if address.holder == s.instance_id]
+    # A move that was not finished is resumed by the next report.
+    challenged = any(each.refused_claimant or each.phase != SETTLED for each in mine)
     # Who cannot see a cut might answer calmly while the other side counts on an answer each second.
     unseen = s.pacemaker_trouble or s.links_unread
     troubled = s.pacemaker.state in ("unknown", "pending") or unseen

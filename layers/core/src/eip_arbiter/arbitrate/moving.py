@@ -71,4 +71,6 @@ class Mover:
             MoveFailedError: somebody else may be on it before the call would end.
         """
         if self.clock() + self.policy.ec2_call_ms > address.deadline_ms:
-            raise MoveFailedError("DeadlineTooNear", "the time left does not cover the call")
+            # EC2 was not asked, so nothing can land: the next try need not wait for the deadline.
+            text = "the time left does not cover the call"
+            raise MoveFailedError("DeadlineTooNear", text, refused=True)
