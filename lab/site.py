@@ -23,7 +23,7 @@ from lab.simulated.cluster import SimulatedCluster
 
 ROOT = Path(__file__).parents[1]
 CLUSTER_ID = "web"
-START_TIMEOUT_SECONDS = 20
+START_TIMEOUT_SECONDS = 60
 AGENT_PATH = os.pathsep.join(
     [str(ROOT / "node_agent" / "src"), str(ROOT / "layers" / "contract" / "src")]
 )

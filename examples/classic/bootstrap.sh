@@ -215,7 +215,7 @@ cluster() {
     pcs alert config | grep -q eip-agent-alert ||
         pcs alert create id=eip-agent path=/usr/lib/eip-agent/eip-agent-alert
     pcs resource config eip >/dev/null 2>&1 ||
-        pcs resource create eip ocf:eip-arbiter:eip op start timeout=20s monitor interval=10s \
+        pcs resource create eip ocf:eip-arbiter:eip op start timeout=60s monitor interval=10s \
             meta multiple-active=block
     say "the cluster runs; eip-agent doctor on each node says whether a failover would work now"
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -56,6 +57,7 @@ class FaultSwitch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
+        self._broken_at: dict[str, float] = {}
 
     def set(
         self,
@@ -99,6 +101,16 @@ class FaultSwitch:
             for fault in self._faults:
                 fault.clear()
             self._faults.clear()
+
+    def break_connections(self, principal: str) -> None:
+        """From now on nothing answers on the connections that this caller has open."""
+        with self._lock:
+            self._broken_at[principal] = time.monotonic()
+
+    def is_broken(self, principal: str, opened_at: float) -> bool:
+        """Whether a connection that was opened then (monotonic) is dead for this caller."""
+        with self._lock:
+            return opened_at < self._broken_at.get(principal, 0.0)
 
     def take(self, principal: str, service: str, operation: str) -> Fault | None:
         """Return the fault that this call meets, and count the hit."""

@@ -20,7 +20,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from lab.embedded.faults import Fault, FaultSwitch
+from lab.embedded.faults import FaultSwitch
 from lab.embedded.journal import Call, Journal
 from lab.embedded.wire import (
     Reply,
@@ -109,6 +109,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     wbufsize = -1  # one packet for an answer instead of one for each header
     server: Server
 
+    def setup(self) -> None:
+        """Note when the connection was opened."""
+        self.opened_at = time.monotonic()
+        super().setup()
+
     def log_message(self, *_args: object) -> None:
         """Stay silent: the journal is the log."""
 
@@ -149,6 +154,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _carry_out(self, request: Request) -> tuple[Reply | None, str]:
         """Do the call under the fault it meets; no reply means: reset the connection."""
+        if self.server.faults.is_broken(request.principal, self.opened_at):
+            self._hang(threading.Event())
+            return None, "fault:dead connection"
         fault = self.server.faults.take(request.principal, request.service, request.operation)
         if fault is None:
             return self.server.dispatch(request), ""
@@ -166,12 +174,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 reply = dataclasses.replace(reply, headers={**reply.headers, **pause})
             return reply, f"{told}:{code}"
         if fault.mode == "blackhole":
-            self._hang(fault)
+            self._hang(fault.ended)
         return None, told
 
-    def _hang(self, fault: Fault) -> None:
+    def _hang(self, ended: threading.Event) -> None:
         """Wait until the client gives up, the fault ends or the server closes."""
-        while not fault.ended.is_set() and not self.server.closing.is_set():
+        while not ended.is_set() and not self.server.closing.is_set():
             readable, _, _ = select.select([self.connection], [], [], _POLL_SECONDS)
             if readable:
                 with contextlib.suppress(ConnectionError):

@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from lab.embedded.journal import Entry, Move
+from lab.embedded.ways import LAYOUTS, Layout, OwnAddresses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,8 +85,9 @@ class World:
         resources: Sequence[str] = ("eip",),
         instance_tags: Mapping[str, Mapping[str, str]] | None = None,
         metadata_lag_seconds: float = 0.0,
+        layout: Layout = LAYOUTS["private"],
     ) -> None:
-        self._begin(aws, metadata_dir, cluster_id)
+        self._begin(aws, metadata_dir, cluster_id, layout)
         self.metadata_lag_seconds = metadata_lag_seconds
         vpc_id = self._ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         gateway = self._ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
@@ -105,7 +107,13 @@ class World:
         }
         self._watch()
 
-    def _begin(self, aws: EmbeddedAws, metadata_dir: Path, cluster_id: str) -> None:
+    def _begin(
+        self,
+        aws: EmbeddedAws,
+        metadata_dir: Path,
+        cluster_id: str,
+        layout: Layout = LAYOUTS["private"],
+    ) -> None:
         self.cluster_id = cluster_id
         self.metadata_lag_seconds = 0.0
         self.nodes = {}
@@ -116,11 +124,13 @@ class World:
         self._versions = itertools.count(1)
         self._written = 0
         self._places: dict[str, tuple[str, str, str]] = {}
+        self.own = OwnAddresses(layout, aws.later, self._rewrite)
         self._metadata_dir = metadata_dir
         metadata_dir.mkdir(parents=True, exist_ok=True)
 
     def _watch(self) -> None:
         """From now on every node's metadata file follows what EC2 does."""
+        self.own.begin(self.nodes)
         self._aws.journal.subscribe(self._note)
         self._write(self._next_version(), dict(self._places))
 
@@ -217,16 +227,35 @@ class World:
         if not isinstance(entry, Move):
             return
         with self._lock:
+            before = self._places.get(entry.allocation_id)
             if entry.to_interface:
                 place = (entry.to_interface, entry.to_private_ip, entry.public_ip)
                 self._places[entry.allocation_id] = place
             else:
                 self._places.pop(entry.allocation_id, None)
             version, places = self._next_version(), dict(self._places)
+        self._note_ways(before, (entry.to_interface, entry.to_private_ip))
         if self.metadata_lag_seconds:
             self._aws.later.run(self.metadata_lag_seconds, lambda: self._write(version, places))
         else:
             self._write(version, places)
+
+    def _note_ways(self, before: tuple[str, str, str] | None, after: tuple[str, str]) -> None:
+        """Who gained or lost an Elastic IP on its primary private address."""
+        was = before[:2] if before else ("", "")
+        if was == after:
+            return
+        for node in self.nodes.values():
+            primary = (node.interface_id, node.private_ip)
+            if primary == was:
+                self.own.lost(node.name)
+            if primary == after:
+                self.own.gained(node.name)
+
+    def _rewrite(self) -> None:
+        with self._lock:
+            version, places = self._next_version(), dict(self._places)
+        self._write(version, places)
 
     def _next_version(self) -> int:
         return next(self._versions)
@@ -240,6 +269,10 @@ class World:
             for node in self.nodes.values():
                 key, secret = self._aws.credentials(node.principal)
                 mine = [place for place in places.values() if place[0] == node.interface_id]
+                public = {private: public for _, private, public in mine}
+                own = self.own.of(node.name)
+                if own and node.private_ip not in public:
+                    public[node.private_ip] = own
                 facts = {
                     "instance_id": node.instance_id,
                     "account_id": self._aws.account_id,
@@ -252,7 +285,7 @@ class World:
                     "role": NODE_ROLE,
                     "access_key_id": key,
                     "secret_access_key": secret,
-                    "public_ips": {private: public for _, private, public in mine},
+                    "public_ips": public,
                 }
                 # Atomically: the metadata service may read at any moment.
                 draft = node.metadata_file.with_suffix(".new")

@@ -40,9 +40,9 @@ def test_one_look_that_does_not_find_the_address_is_no_evidence(node: FakeNode) 
 
 
 def test_a_new_association_is_given_its_time_to_show(node: FakeNode) -> None:
-    granted(node, 5.0)
+    granted(node, 44.0)
     assert node.act("monitor").returncode == 0
-    mark = granted(node, 11.0)
+    mark = granted(node, 46.0)
     assert node.act("monitor").returncode == 7
     assert not mark.exists()
     notes = {path.name for path in (node.folder / "run").iterdir()}

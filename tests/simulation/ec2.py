@@ -6,6 +6,7 @@ Also the metadata service's word on public addresses, which lags behind, and the
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from eip_arbiter.decision.snapshot import Address, Node
@@ -49,6 +50,7 @@ class ModelEc2:
     retagged: dict[str, Address] = field(default_factory=dict)
     """Addresses with wrong tags, by allocation id."""
 
+    told: Callable[[Landing], None] = lambda _landing: None
     _where: dict[str, Association | None] = field(default_factory=dict)
     _shown: dict[str, list[tuple[float, tuple[str, ...]]]] = field(default_factory=dict)
     _count: int = 0
@@ -103,7 +105,9 @@ class ModelEc2:
     ) -> None:
         before = self._where.get(allocation_id)
         self._where[allocation_id] = after
-        self.journal.append(Landing(now, allocation_id, before, after, term, asked_at))
+        landing = Landing(now, allocation_id, before, after, term, asked_at)
+        self.journal.append(landing)
+        self.told(landing)
         for association in (before, after):
             if association:
                 shown = self._shown.setdefault(association.interface_id, [])

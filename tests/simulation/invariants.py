@@ -37,12 +37,13 @@ LONGEST_RECOVERY_SECONDS = 300.0
 STAYS_WELL_SECONDS = 20.0
 UNDISTURBED_SECONDS = 15.0
 METADATA_LAG_SECONDS = 10.0
+TOKEN_READ_SECONDS, SHOWN_SECONDS = 1.5, 10.0
 GIVEN_UP_SECONDS = 8.0
 CLEAR_SECONDS = 75.0
 """After so long without bad weather nothing late can come any more."""
 
 MOVE_SECONDS = 2.0
-FULL_WAIT_SECONDS = 17.0
+RESERVE_SECONDS = 3.0
 JUST_NOW_SECONDS = 3.0
 LEAVES_REPORTS_ALONE = (
     "partition",
@@ -305,7 +306,8 @@ def i6_dead_holder_is_replaced(watch: Watch, node: Node, resource: str) -> str |
     cluster_id, weather = node.cluster_id, watch.world.weather
     address = address_of(watch, cluster_id, resource)
     began = watch.starts[node.instance_id, resource]
-    if watch.now - began < FULL_WAIT_SECONDS or address.holder is None:
+    full_wait = watch.world.setup.start_seconds - RESERVE_SECONDS
+    if watch.now - began < full_wait or address.holder is None:
         return None
     troubled_at = max(weather.struck_at, weather.front_at, watch.disturbed.get(node.instance_id, 0))
     by_hand = (
@@ -415,6 +417,24 @@ def i9_orders(watch: Watch) -> str | None:
     return None
 
 
+def i6_what_was_put_here_starts(watch: Watch, node: Node, resource: str) -> str | None:
+    """No start fails long after EC2 put its address here: the metadata service tells so.
+
+    Nobody else may have it by now, and it must have been elsewhere while the start waited.
+    """
+    address = address_of(watch, node.cluster_id, resource)
+    ec2, weather = watch.world.region.ec2, watch.world.weather
+    where, began = ec2.locate(address.allocation_id), watch.starts[node.instance_id, resource]
+    here = where is not None and where.interface_id == node.interface_id
+    ours = here and address.holder == node.instance_id and address.phase is Phase.SETTLED
+    put = [x.at for x in ec2.journal if x.allocation_id == address.allocation_id]
+    late = ours and put[-1] > began + TOKEN_READ_SECONDS and watch.now - put[-1] > SHOWN_SECONDS
+    troubled = weather.is_bad or watch.now - weather.struck_at < watch.now - began
+    if not late or troubled or watch.world.region.is_of_old:
+        return None
+    return f"{node.key} gave {resource} up {watch.now - put[-1]:.1f} s after EC2 put it there"
+
+
 def i10_monitor(watch: Watch, node: Node, resource: str) -> str | None:
     """A monitor says that the address is gone only where it is, or where another was granted it.
 
@@ -432,9 +452,20 @@ def i10_monitor(watch: Watch, node: Node, resource: str) -> str | None:
 
 
 def i11_started_where_granted(watch: Watch, node: Node, resource: str) -> str | None:
-    """A start succeeds only where the address was granted, or was until a moment ago."""
+    """A start succeeds only where the address was granted, or was until a moment ago.
+
+    Where the state cannot be read, the metadata service's word counts, which lags.
+    """
     address = address_of(watch, node.cluster_id, resource)
     if address.holder == node.instance_id:
+        return None
+    was_at = places_of(watch, address.allocation_id)
+    until = [
+        at
+        for (_, where), (at, _) in zip(was_at, [*was_at[1:], (watch.now, "")], strict=True)
+        if where == node.interface_id
+    ]
+    if node.aws_cut and until and watch.now - until[-1] < METADATA_LAG_SECONDS:
         return None
     at, before = watch.last_granted.get(address.allocation_id, (0.0, None))
     frozen = watch.now - max(watch.disturbed.get(node.instance_id, 0.0), 0.0) < UNDISTURBED_SECONDS

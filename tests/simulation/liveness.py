@@ -29,6 +29,8 @@ SWITCHOVER_SECONDS = 120.0
 """So long one may stand that Pacemaker does not follow, while the service is where it was."""
 MOVE_LASTS_SECONDS = 60.0
 """A move's own ban ends by then; a node that booted since does not know of the order."""
+RECONNECT_SECONDS = 3.0
+"""A call that began while there was no way gives up, and another one is made."""
 DRIFT_SECONDS = 15.0
 """So long the metadata service may lag behind before an address that does not show is missed."""
 FOLLOW_SECONDS = 30.0
@@ -155,12 +157,13 @@ def is_whole(watch: Watch, cluster: SimulatedCluster) -> bool:
 
 
 def is_well(node: Node) -> bool:
-    """Whether a node's power, Pacemaker and agent are all there."""
+    """Whether a node's power, Pacemaker and agent, and its way to AWS, are all there."""
     peer = node.peer
     up = node.powered and peer.stack == "up" and not peer.process.frozen
     agent = node.agent
     serves = agent is not None and agent.serves and not agent.process.frozen
-    return up and not peer.pending and not peer.leaving and serves
+    heard = not node.aws_cut and node.loop.now >= node.way_back_at + RECONNECT_SECONDS
+    return up and not peer.pending and not peer.leaving and serves and heard
 
 
 def reasons(watch: Watch, cluster: SimulatedCluster, resource: str) -> Iterator[str]:

@@ -51,6 +51,7 @@ class Node:
         self.powered = False
         self.powered_off_at = self.frozen_at = 0.0
         self.cuts_from_aws = 0
+        self.way_back_at = float("-inf")
         self.stays_off = False
         """Dead for good, or not a part of the cluster yet."""
 
@@ -68,7 +69,7 @@ class Node:
     @property
     def aws_cut(self) -> bool:
         """Whether AWS's endpoints cannot be reached from here."""
-        return self.cuts_from_aws > 0
+        return self.cuts_from_aws > 0 or self.loop.now < self.way_back_at
 
     def trouble(self, command: str) -> str:
         """What is wrong with one of the cluster's commands here, empty if nothing is."""

@@ -43,11 +43,13 @@ class PacemakerCluster:
         configuration: Configuration,
         resources: Sequence[str],
         token_seconds: float,
+        start_seconds: float,
         run: Run,
         saw_link: Callable[[Peer], None],
         alert: Callable[[Peer], None],
     ) -> None:
         self._loop, self._rng, self._run, self._alert = loop, rng, run, alert
+        self._start_seconds = start_seconds
         self.names = [f"n{number}" for number in range(1, size + 1)]
         self.peers = {n: Peer(n, i, resources) for i, n in enumerate(self.names, 1)}
         self._order = dict(zip(self.names, rng.sample(range(size), size), strict=True))
@@ -207,7 +209,7 @@ class PacemakerCluster:
             peer,
             resource,
             action,
-            OPERATION_SECONDS,
+            self._start_seconds if action == "start" else OPERATION_SECONDS,
             lambda code: self._ended(peer, resource, action, code),
         )
         self._alert(peer)

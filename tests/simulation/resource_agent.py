@@ -75,7 +75,7 @@ class ResourceAgent:
                 raise FileNotFoundError(path)
 
         os = types.SimpleNamespace(
-            environ={"OCF_RESKEY_CRM_meta_timeout": "20000"},
+            environ={},
             path=types.SimpleNamespace(exists=lambda path: path in files, dirname=lambda _: "/run"),
             makedirs=lambda *_, **__: None,
             unlink=unlink,
@@ -121,4 +121,6 @@ class ResourceAgent:
                 done(code)
 
         timer = self._loop.at(seconds, lambda: end(124), process)
-        self._loop.spawn(lambda: end(self._spaces[resource][action]()), process)
+        space = self._spaces[resource]
+        space["os"].environ["OCF_RESKEY_CRM_meta_timeout"] = f"{1000 * seconds:.0f}"
+        self._loop.spawn(lambda: end(space[action]()), process)

@@ -19,7 +19,6 @@ from eip_contract.report import NodeReport
 
 from simulation.clock import EPOCH_SECONDS
 from simulation.ec2 import Landing
-from simulation.pacemaker import OPERATION_SECONDS
 
 if TYPE_CHECKING:
     from simulation.faults import Fault
@@ -225,7 +224,7 @@ class Watch:
         changed = "" if after.holder != old.holder else " (same holder)"
         result.moves[after.rule + changed] += 1
         started = self.starts.get((after.holder or "", after.resource))
-        waits = started is not None and self.now - started < OPERATION_SECONDS
+        waits = started is not None and self.now - started < self.world.setup.start_seconds
         if not changed and waits and started is not None and after.rule != "R020":
             result.claim_to_grant.append(self.now - started)
 
@@ -271,6 +270,7 @@ class Watch:
             self.check(invariants.i11_started_where_granted, node, resource)
         if action == "start" and code == 1:
             self.check(invariants.i6_dead_holder_is_replaced, node, resource)
+            self.check(invariants.i6_what_was_put_here_starts, node, resource)
         if (action, code) == ("monitor", NOT_RUNNING) or (action == "start" and code):
             self.not_running.setdefault((node.instance_id, resource), self.now)
         if action == "monitor" and marked and code not in (0, 124):

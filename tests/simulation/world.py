@@ -27,6 +27,7 @@ from simulation.pacemaker_state import Peer
 from simulation.region import Region
 from simulation.setup import Setup
 from simulation.watch import NEVER, Watch
+from simulation.ways import PublicWays
 from simulation.weather import Weather
 
 
@@ -58,6 +59,7 @@ class SimulatedCluster:
             configuration=configuration,
             resources=resources,
             token_seconds=setup.token_seconds,
+            start_seconds=setup.start_seconds,
             run=lambda peer, *rest: self._at(peer).run_resource_agent(*rest),
             saw_link=lambda peer: self._links_changed(self._at(peer)),
             alert=lambda peer: self._alert(self._at(peer)),
@@ -155,6 +157,8 @@ class World:
         self.region.skews = setup.skews
         self.region.set_policy(release_ms=setup.release_ms, answer_ms=setup.answer_ms)
         self.clusters = [SimulatedCluster(self, i, setup) for i in range(len(setup.sizes))]
+        if setup.public_ways:
+            self.region.ec2.told = PublicWays(self.clusters, setup.seed).landed
         self.ended = False
 
     def tell(self, sentence: str) -> None:

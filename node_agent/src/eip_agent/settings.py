@@ -61,7 +61,7 @@ class Settings:
     claim_seconds: float = 0.25
     status_seconds: float = 5.0
     link_seconds: float = 0.25
-    metadata_lag_seconds: float = 10.0
+    metadata_lag_seconds: float = 45.0
     connect_seconds: float = 0.5
     read_seconds: float = 1.5
     socket: str = "/run/eip-agent/agent.sock"

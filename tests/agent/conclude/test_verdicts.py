@@ -49,6 +49,23 @@ def test_a_start_waits_on_anything_less(changes: dict[str, Any], says: str) -> N
     assert says in verdict.reason
 
 
+def test_while_the_state_cannot_be_read_a_start_believes_that_its_address_has_come() -> None:
+    unread = starting(status=status(PEER), status_at=94.0, status_trouble="connect: x", now=99.0)
+    came = dataclasses.replace(unread, arrivals={"eip": (92.0, 95.0)})
+    verdict = start_verdict(came, "eip")
+    assert (verdict.outcome, verdict.term) == ("granted", 3), "a later term of n2 prevails"
+    less: list[dict[str, Any]] = [
+        {"arrivals": {}},
+        {"arrivals": {"eip": (92.0, NEVER)}},
+        {"arrivals": {"eip": (80.0, 89.0)}},  # before this start
+        {"status_at": 96.0},  # the state was read since, and says otherwise
+        {"now": 95.5},  # the state may be read yet
+        {"status": None},
+    ]
+    for changes in less:
+        assert start_verdict(dataclasses.replace(came, **changes), "eip").outcome == "waiting"
+
+
 def test_a_start_gives_up_at_once_when_the_holder_is_back_and_runs_the_resource() -> None:
     back = with_view(running_on={"eip": frozenset({"n2"})})
     whole = starting(status=status(PEER), pacemaker=back, advanced_at={PEER: 99.0})

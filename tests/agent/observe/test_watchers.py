@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from agent.conclude.test_view import with_view
+from agent.conclude.test_view import PEER, status, with_view
 from eip_agent.calls.channel import ExchangeError
-from eip_agent.conclude.verdicts import ABSENCE_SECONDS
+from eip_agent.conclude.presence import ABSENCE_SECONDS
 from eip_agent.conclude.view import lost_peers
 from eip_agent.observe.watchers import Watchers
 from eip_agent.remember.board import Board
-from eip_agent.remember.sight import Word
+from eip_agent.remember.sight import NEVER, Word
 from eip_agent.settings import Settings
 
 HERE, ELSEWHERE = ("203.0.113.7",), ()
@@ -100,3 +100,26 @@ def test_a_new_word_of_the_resource_agent_begins_anew(reader: Reader) -> None:
     reader.read(ELSEWHERE, 1.0)
     reader.board.set_word("eip", Word("started", reader.now, term=4, public_ip=HERE[0]))
     assert reader.board.sight().absent == {}
+
+
+def test_a_start_sees_its_address_come_only_after_it_saw_it_absent(reader: Reader) -> None:
+    def arrival() -> tuple[float, float] | None:
+        return reader.board.sight().arrivals.get("eip")
+
+    reader.board.know(status=status(PEER))
+    reader.read(HERE, 1.0)
+    reader.board.set_word("eip", Word("starting", reader.now))
+    reader.read(HERE, 1.0)
+    assert arrival() is None, "it was here all along"
+    reader.read(ELSEWHERE, 1.0)
+    reader.read(None, 1.0)
+    assert arrival() == (103.0, NEVER)
+    reader.read(HERE, 1.0)
+    reader.read(HERE, 1.0)
+    assert arrival() == (103.0, 105.0)
+    reader.read(ELSEWHERE, 1.0)
+    assert arrival() == (107.0, NEVER), "it went again"
+    reader.read(HERE, 1.0)
+    reader.board.set_word("eip", Word("starting", reader.now))
+    reader.read(HERE, 1.0)
+    assert arrival() is None, "that was another start"

@@ -78,6 +78,7 @@ class Operations:
             self._reporter.pulse()
         self._board.status_wake.set()
         self._board.observer_wake.set()
+        self._board.metadata_wake.set()
         verdict = self._await_grant(resource, word, began + seconds, alive)
         with self._board.changed:
             now = time.monotonic()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from eip_contract.state_item import SETTLED
 
+from eip_agent.conclude.presence import READABLE_SECONDS, has_arrived, is_absent
 from eip_agent.conclude.view import (
     SETTLED_STATES,
     SETTLING_SECONDS,
@@ -23,13 +24,11 @@ from eip_agent.remember.sight import NEVER, Sight, Word
 if TYPE_CHECKING:
     from eip_contract.state_item import AddressStatus
 
-READABLE_SECONDS = 15.0
 SILENT_SECONDS = 10.0
 HEARD_SECONDS = 20.0
 """A calm node reports every 10 s and reads every 5 s what was taken in of that."""
 
 LINK_BACK_SECONDS = 0.5
-ABSENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,14 @@ def start_verdict(s: Sight, resource: str) -> Verdict:
     """Whether a start that waits is granted, must give up at once, or waits on.
 
     A grant is believed only from a status that was read after the start and that has seen a report
-    of it: a holder's record from before its own release says nothing about this start.
+    of it: a holder's record from before its own release says nothing about this start. Or from the
+    metadata service, while the state cannot be read: a move may cut just the way to it.
     """
     word, address = s.words[resource], s.address(resource)
+    if address is not None and has_arrived(s, resource):
+        # The term that the arbiter gave is not known yet; any later one of another node prevails.
+        known = address.term, address.public_ip, s.status.table_id if s.status else ""
+        return Verdict("granted", f"{address.public_ip} has come to this instance", *known)
     if s.status is None or address is None or s.status_at <= word.at:
         return Verdict("waiting", _nothing_known(s, resource))
     seen = s.status.last_reports.get(s.instance_id, (0, 0)) >= word.claim
@@ -110,7 +114,7 @@ def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: flo
                 text = f"an operator's order moves {address.public_ip} to {s.holder_name(address)}"
                 return Verdict("holds", f"{text}; Pacemaker is asked to follow", word.term)
             return Verdict("lost", _held_by(s, address), address.term)
-    if not readable and _is_absent(s, resource, word.at + lag_seconds):
+    if not readable and is_absent(s, resource, word.at + lag_seconds):
         text = f"the metadata service says that {word.public_ip} is not on this instance"
         return Verdict("lost", text, word.term)
     return Verdict("unknown", s.status_trouble or "nothing says otherwise", word.term)
@@ -127,17 +131,6 @@ def _is_outlived(s: Sight, word: Word, address: AddressStatus) -> bool:
     if word.table_id == s.status.table_id:
         return address.term > word.term
     return address.phase == SETTLED and s.instance_id in s.status.last_reports
-
-
-def _is_absent(s: Sight, resource: str, after: float) -> bool:
-    """Whether the metadata service has just said twice that the address is not here.
-
-    The row must end after the last status could be trusted: while that was true, an absence was
-    the metadata service's lag.
-    """
-    first, last = s.absent.get(resource, (NEVER, NEVER))
-    fresh = s.now - last < ABSENCE_SECONDS
-    return fresh and last > first and last >= max(after, s.status_at + READABLE_SECONDS)
 
 
 def taken_away(s: Sight, resource: str) -> bool:
@@ -277,23 +270,3 @@ def _nothing_known(s: Sight, resource: str) -> str:
     if s.status is not None and resource not in s.status.addresses:
         return f"the control plane knows no address for resource {resource}"
     return "the control plane does not know this cluster yet"
-
-
-def absent_row(
-    s: Sight, resource: str, ips: tuple[str, ...] | None, asked: float
-) -> tuple[float, float] | None:
-    """The row of reads in which the metadata service says that a granted address is not here.
-
-    A read that failed neither adds to a row nor ends it; a long gap ends it, since a node that was
-    frozen must not believe what was said before.
-    """
-    word, address = s.words[resource], s.address(resource)
-    expected = word.public_ip or (address.public_ip if address else "")
-    row = s.absent.get(resource)
-    if row is not None and s.now - row[1] >= ABSENCE_SECONDS:
-        row = None
-    if ips is None:
-        return row
-    if word.state != "started" or not expected or expected in ips:
-        return None
-    return (row[0] if row else asked, asked)

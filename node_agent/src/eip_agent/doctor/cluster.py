@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from eip_agent.doctor.finding import Finding, failure, note, ok, warning
 
-START_TIMEOUT_SECONDS = 20.0
-"""The stack's default StartTimeoutSeconds; a node cannot see the stack's own value."""
+START_TIMEOUT_SECONDS, LEAST_START_TIMEOUT_SECONDS = 60.0, 20.0
+"""The stack's StartTimeoutSeconds, by default and at least; a node cannot see its own value."""
 
 ALERT_AGENT = "/usr/lib/eip-agent/eip-agent-alert"
 RESOURCE_AGENT = "ocf:eip-arbiter:eip"
@@ -155,7 +155,7 @@ def _resource(configuration: ET.Element, name: str) -> Iterator[Finding]:
     check = f"Resource {name}"
     found = configuration.find(f"resources//*[@id='{name}']")
     if found is None:
-        todo = f"pcs resource create {name} {RESOURCE_AGENT} op start timeout=20s monitor"
+        todo = f"pcs resource create {name} {RESOURCE_AGENT} op start timeout=60s monitor"
         todo += " interval=10s meta multiple-active=block; or correct `resources`"
         yield failure(check, "the agent watches it, but Pacemaker does not know it", todo)
         return
@@ -228,9 +228,13 @@ def _our_resource(
         yield warning(check, text, todo)
     timeout = _operation(configuration, primitive, "start").get("timeout", "20s")
     seconds = duration_seconds(timeout)
-    if seconds is None or seconds < START_TIMEOUT_SECONDS:
+    todo = f"pcs resource update {name} op start timeout=60s"
+    if seconds is None or seconds < LEAST_START_TIMEOUT_SECONDS:
         text = f"its start's timeout is {timeout}: it gives up before the arbiter has decided"
-        yield failure(check, text, f"pcs resource update {name} op start timeout=20s")
+        yield failure(check, text, todo)
+    elif seconds < START_TIMEOUT_SECONDS:
+        text = f"its start's timeout is {timeout}: enough for a grant, but a move that cuts this"
+        yield warning(check, f"{text} node's own way to AWS takes longer", todo)
     else:
         text = f"start timeout {timeout}; the stack's StartTimeoutSeconds must not be more"
         yield ok(check, text)

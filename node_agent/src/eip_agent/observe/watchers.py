@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from eip_agent.calls.channel import ExchangeError
 from eip_agent.calls.commands import run
-from eip_agent.conclude.verdicts import absent_row
+from eip_agent.conclude.presence import absent_row, arrival_row
 from eip_agent.conclude.view import SETTLED_STATES, SETTLING_SECONDS, lost_peers
 from eip_agent.observe.corosync import CommandLinks, LibraryLinks, NoReadingError
 from eip_agent.observe.pacemaker import parse_crm_mon, parse_quorum_mode
@@ -288,7 +288,8 @@ class Watchers:
             s = self._board.sight()
             rows = {name: absent_row(s, name, ips, asked) for name in s.words}
             absent = {name: row for name, row in rows.items() if row}
-            self._board.know(public_ips=ips, absent=absent)
+            arrivals = {name: row for name in s.words if (row := arrival_row(s, name, ips, asked))}
+            self._board.know(public_ips=ips, absent=absent, arrivals=arrivals)
         fresh = any(s.now - word.at < _FRESH_GRANT_SECONDS for word in s.words.values())
         near = fresh or _starting(s) or ips is None or bool(absent) or _is_missed(s, ips)
         return self._settings.alert_seconds if near else self._settings.calm_seconds

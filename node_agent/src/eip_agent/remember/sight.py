@@ -75,7 +75,8 @@ class Sight:
     forget.
     `advanced_at` tells for each instance when its last report was seen to advance, `absent`
     for each resource when the metadata service first and last said, in one row of reads, that its
-    address is not here.
+    address is not here, `arrivals` for each one that starts when the metadata service last said so
+    since the start began, and then first that its address is here (`NEVER` while it has not).
     `publish_trouble` and `status_trouble` are empty while the control plane answers,
     `pacemaker_trouble` while Pacemaker does.
     """
@@ -102,6 +103,7 @@ class Sight:
     public_ips: tuple[str, ...] | None = None
     orders_since: Mapping[str, float] = dataclasses.field(default_factory=dict)
     absent: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    arrivals: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     owed: frozenset[str] = frozenset()
     pacemaker_trouble: str = ""
     publish_trouble: str = ""

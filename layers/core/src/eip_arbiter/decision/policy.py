@@ -36,9 +36,9 @@ class Policy:
     move_ms: int = 10_000
     retry_ms: int = 2_000
     release_ms: int = 60_000
-    drift_ms: int = 15_000
+    drift_ms: int = 60_000
     alert_report_ms: int = 1_000
-    start_timeout_ms: int = 20_000
+    start_timeout_ms: int = 60_000
     function_timeout_ms: int = 9_000
     ec2_call_ms: int = 8_000
     brake_moves: int = 3
