@@ -39,7 +39,11 @@ def of_decision(item: Item, call: Call) -> str | None:
 
 
 def _ended_early(item: Item, call: Call, before: Address, after: Address) -> str | None:
-    """An order ends once its target claims; or, where it never did, with a grant to who does."""
+    """An order ends once its target claims; or, where it never did, with a grant to who does.
+
+    One that is not carried out yet ends where its target is not heard of any more, or EC2
+    says that it goes.
+    """
     order = before.order
     if order is None or after.order or not order.left:
         return None
@@ -47,6 +51,9 @@ def _ended_early(item: Item, call: Call, before: Address, after: Address) -> str
     now_with = after.holder if call.granted else order.target
     if carried_out and claims(item.known[now_with - 1]):
         return None
+    target = item.known[order.target - 1]
+    if not carried_out and not order.force and (target.ec2 or not is_fresh(target)):
+        return None  # its target could not serve, which the order's end says
     return f"I9: the order to n{order.target} ends before it was carried out"
 
 

@@ -114,15 +114,16 @@ class Case:
         return claims.instance_goes(node)
 
     def unfit(self, node: Node) -> str | None:
-        """Why an operator should not send the address to this node, or None."""
+        """Why an operator should not send the address to this node now, or None."""
         own = self.would_lose(node)
-        return self.unable(node) or (f"would lose its own Elastic IP {own}" if own else None)
+        would_lose = f"would lose its own Elastic IP {own}" if own else None
+        return self.unable(node) or self._lost(node) or would_lose
 
     def unable(self, node: Node) -> str | None:
         """Why this node could not serve with the address, or None."""
-        report, out_of_touch = node.report, self._out_of_touch(node)
-        if report is None or out_of_touch:
-            return out_of_touch
+        report = node.report
+        if report is None or not self.is_fresh(node):
+            return "has not reported lately"
         if node.nofailover:
             return "is tagged nofailover"
         if self.instance_goes(node):
@@ -133,17 +134,15 @@ class Case:
             return f"is unhealthy ({', '.join(report.failing)})"
         return f"failed {self.address.resource}" if self.state_on(node) == "failed" else None
 
-    def _out_of_touch(self, node: Node) -> str | None:
-        """That nothing was heard of the node lately, nor since another one lost sight of it."""
-        report = node.report
-        if report is None or not self.is_fresh(node):
-            return "has not reported lately"
+    def _lost(self, node: Node) -> str | None:
+        """That another node lost sight of this one, which has said nothing since."""
+        heard_at_ms = node.report.received_at_ms if node.report else 0
         for other in self.snapshot.nodes.values():
             theirs = other.report
             if other is node or theirs is None or not self.is_fresh(other):
                 continue
             lost_ms = theirs.suspects.get(node.name)
-            if lost_ms is not None and report.received_at_ms < theirs.received_at_ms - lost_ms:
+            if lost_ms is not None and heard_at_ms < theirs.received_at_ms - lost_ms:
                 return f"has not reported since {other.name} lost sight of it"
         return None
 

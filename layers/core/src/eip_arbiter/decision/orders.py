@@ -35,12 +35,13 @@ def _not_to_be_waited_for(case: Case, order: Order, target: Node) -> str | None:
     """Why a failover that is not carried out yet never is, or None.
 
     It was accepted while a call was under way. Now that it could be made, it must not wait for its
-    target to become fit: by then nobody may want it any more.
+    target to become able: by then nobody may want it any more. One that was lost just now may
+    answer yet.
     """
-    unfit = None if order.force else case.unfit(target)
-    if unfit is None or case.is_moving_in_time or case.is_being_released_from(target):
+    unable = None if order.force else case.unable(target)
+    if unable is None or case.is_moving_in_time or case.is_being_released_from(target):
         return None
-    return f"{target.name} {unfit}"
+    return f"{target.name} {unable}"
 
 
 def _target_has_it(case: Case, order: Order, target: Node) -> str | None:
