@@ -34,6 +34,9 @@ OF_CLUSTER = {
     "other": [builders.instance_id(5), builders.instance_id(6)],
 }
 STRANGER = builders.instance_id(9)
+CONTEXT = SimpleNamespace(aws_request_id="request-1", get_remaining_time_in_millis=lambda: 9_000)
+"""What Lambda's runtime tells a handler of its invocation."""
+
 THOROUGH = settings(
     max_examples=200,
     deadline=None,
@@ -131,15 +134,14 @@ class Region:
         """As Lambda would call the handler."""
         HANDLERS["arbitrate"].arbiter = self.arbiter
         HANDLERS["arbitrate"].telemetry = self.told
-        HANDLERS["arbitrate"].lambda_handler(event, None)
+        HANDLERS["arbitrate"].lambda_handler(event, CONTEXT)
 
     def operate(self, payload: Any) -> Any:
         """As an operator would invoke it."""
         HANDLERS["operate"].arbiter = self.arbiter
         HANDLERS["operate"].telemetry = SimpleNamespace(refused=lambda _why: None)
         HANDLERS["operate"].inspection = Inspection(self.arbiter, self.ec2, self.ec2, self.ec2)
-        context = SimpleNamespace(aws_request_id="request-1")
-        return HANDLERS["operate"].lambda_handler(payload, context)
+        return HANDLERS["operate"].lambda_handler(payload, CONTEXT)
 
     def state(self) -> dict[str, Snapshot | None]:
         return {cluster_id: self.store.read(cluster_id) for cluster_id in OF_CLUSTER}

@@ -64,7 +64,7 @@ def drifted(cluster: Cluster, local: Local) -> Step:
     local.settle_on_n1(cluster)
     cluster.world.associate("n2")
     report = cluster.runs("n1", public_ips=())
-    return lambda: local.hear(report, after_seconds=20)
+    return lambda: local.hear(report, after_seconds=65)
 
 
 def released_long_ago(cluster: Cluster, local: Local) -> Step:

@@ -320,7 +320,7 @@ class TestR080Drift:
         local.wait(65)
         cluster.world.associate("n2")
         since = aws.journal.now()
-        local.hear(cluster.runs("n1", public_ips=()), after_seconds=20)
+        local.hear(cluster.runs("n1", public_ips=()), after_seconds=65)
         assert local.told.of("decided") == ["R080", "R080"]
         assert (cluster.holder, cluster.address.term) == ("n1", 2)
         assert moved_once_to(cluster, "n1", since)
@@ -348,7 +348,7 @@ class TestR080Drift:
     ) -> None:
         local.settle_on_n1(cluster)
         since = aws.journal.now()
-        local.hear(cluster.runs("n1", public_ips=()), after_seconds=20)
+        local.hear(cluster.runs("n1", public_ips=()), after_seconds=65)
         assert "DescribeAddresses" in local.calls.made
         assert cluster.moves(since) == []
         assert cluster.address.phase is Phase.SETTLED
@@ -361,7 +361,7 @@ class TestR080Drift:
         local.hear(local.n1_dies(cluster))
         assert cluster.world.holder() == "n2"
         cluster.world.associate("n1")  # the call of term 1, minutes late
-        local.hear(cluster.runs("n2", public_ips=()), after_seconds=20)
+        local.hear(cluster.runs("n2", public_ips=()), after_seconds=65)
         assert (cluster.holder, cluster.address.term) == ("n2", 3)
         assert cluster.world.holder() == "n2"
 

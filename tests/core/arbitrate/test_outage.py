@@ -39,7 +39,7 @@ def test_without_its_table_a_report_fails_and_is_a_dead_letter(
 def test_a_node_that_could_not_be_looked_up_is_registered_by_a_report_after_the_pause(
     aws: EmbeddedAws, cluster: Cluster, local: Local
 ) -> None:
-    client_attempts = 2
+    client_attempts = 1
     throttled = aws.faults.set(
         "throttle", principal="local", operation="DescribeInstances", times=client_attempts
     )

@@ -282,6 +282,6 @@ class TestACallThatEndsAfterANewerGrantIsSettled:
         assert "was not looked for" in str(local.told)
         assert (cluster.holder, cluster.world.holder()) == ("n1", "n2")
         aws.faults.clear()
-        local.hear(cluster.runs("n1", public_ips=()), after_seconds=20)  # ends the order
+        local.hear(cluster.runs("n1", public_ips=()), after_seconds=65)  # ends the order
         local.hear(cluster.runs("n1", public_ips=()))
         assert cluster.world.holder() == "n1", "else the holder's own report does it"

@@ -166,7 +166,7 @@ def test_an_elastic_ip_that_was_exchanged_is_put_where_the_old_one_was(
     assert (after.holder, after.term, after.rule) == (before.holder, before.term, before.rule)
     local.hear(cluster.claims("n2", incarnation=2))
     assert cluster.holder == "n1", "no claim is won by it"
-    local.hear(cluster.stands_by("n2", incarnation=2), after_seconds=30)
+    local.hear(cluster.stands_by("n2", incarnation=2), after_seconds=65)
     local.hear(cluster.runs("n1"))  # it has the old one only
     assert (cluster.holder, cluster.address.rule) == ("n1", "R080")
     (place,) = aws.client("ec2", "looks").describe_addresses(PublicIps=[new_ip])["Addresses"]
