@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import resource
 import signal
 import statistics
@@ -16,6 +17,7 @@ from pathlib import Path
 from lab import peers
 from lab.cluster import enclosure
 from lab.embedded.server import PortError
+from lab.embedded.ways import LAYOUTS, Layout
 from lab.real_site import real_site
 from lab.scenes import Scenes
 from lab.serve import WidgetServer
@@ -71,7 +73,9 @@ def demo(arguments: argparse.Namespace) -> int:
     print("the AWS is embedded in this process, and Pacemaker is SIMULATED (make lab: a real one).")
     with (
         tempfile.TemporaryDirectory(prefix="eip-arbiter-demo-") as folder,
-        simulated_site(Path(folder), aws_port=arguments.aws_port) as site,
+        simulated_site(
+            Path(folder), aws_port=arguments.aws_port, layout=_layout(arguments)
+        ) as site,
     ):
         print(f"the template is deployed ({site.aws.deploy_seconds:.1f} s), two nodes are up")
         if arguments.serve:
@@ -111,7 +115,7 @@ def real(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     print(f"EIP Arbiter lab: real Pacemaker and Corosync, token {arguments.token} ms,")
     print("the classic set-up; the AWS is embedded in this process.")
-    with real_site(token_ms=arguments.token) as site:
+    with real_site(token_ms=arguments.token, layout=_layout(arguments)) as site:
         outcomes = tell(
             site,
             arguments.scenes or list(REAL_SCENES),
@@ -127,6 +131,12 @@ def real(arguments: argparse.Namespace) -> int:
         print(f"\n{peers.render(measured, outcomes, monitor_cpu_seconds)}")
         extra |= {"peers": measured.to_json(), "monitor_cpu_seconds": monitor_cpu_seconds}
     return _finish(arguments, outcomes, "real", began, extra)
+
+
+def _layout(arguments: argparse.Namespace) -> Layout:
+    return dataclasses.replace(
+        LAYOUTS[arguments.layout], new_address_seconds=arguments.new_address_seconds
+    )
 
 
 def _monitor_cpu(site: Site) -> float:
@@ -173,6 +183,10 @@ def main() -> int:
         command.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there")
         command.add_argument("--quiet", action="store_true", help="no timeline, only the table")
         command.add_argument("--scenes", nargs="+", choices=scenes, help="only these scenes")
+        ways = "how the nodes reach AWS; `classic` has IPv6 beside its public addresses"
+        command.add_argument("--layout", choices=LAYOUTS, default="classic", help=ways)
+        again = "after so long EC2 gives a node that lost the address another public one"
+        command.add_argument("--new-address-seconds", type=float, default=180.0, help=again)
         command.set_defaults(run=run)
         if run is demo:
             serve = "no story: the dashboard's widget, for a browser on this machine"

@@ -18,6 +18,7 @@ from lab.cluster import enclosure, page
 from lab.cluster.network import AWS_ADDRESS
 from lab.cluster.real import RealCluster
 from lab.embedded.cloud import EmbeddedAws
+from lab.embedded.ways import LAYOUTS, Layout
 from lab.embedded.world import World
 from lab.site import (
     CLUSTER_ID,
@@ -53,11 +54,15 @@ class Place:
 
 @contextlib.contextmanager
 def real_cluster(
-    size: int = 2, *, token_ms: int = 1000, resources: Sequence[str] = ("eip",)
+    size: int = 2,
+    *,
+    token_ms: int = 1000,
+    resources: Sequence[str] = ("eip",),
+    layout: Layout = LAYOUTS["classic"],
 ) -> Iterator[Place]:
     """A cluster with nothing in it but nodes with a metadata service, and AWS beside it.
 
-    `resources`: what there is an Elastic IP for.
+    `resources`: what there is an Elastic IP for. `layout`: how the nodes reach AWS.
     """
     worlds: list[World] = []
 
@@ -83,8 +88,10 @@ def real_cluster(
                 cluster_id=CLUSTER_ID,
                 node_names=nodes,
                 resources=resources,
+                layout=layout,
             )
         )
+        worlds[0].follow_ways(lambda node, works: cluster.change_way(node, works=works))
         with contextlib.ExitStack() as stack:
             stack.callback(cluster.down)
             cluster.up()
@@ -92,9 +99,11 @@ def real_cluster(
 
 
 @contextlib.contextmanager
-def real_site(size: int = 2, *, token_ms: int = 1000) -> Iterator[Site]:
+def real_site(
+    size: int = 2, *, token_ms: int = 1000, layout: Layout = LAYOUTS["classic"]
+) -> Iterator[Site]:
     """The same with the agent on every node, the resource, and a web page that it is for."""
-    with real_cluster(size, token_ms=token_ms) as place:
+    with real_cluster(size, token_ms=token_ms, layout=layout) as place:
         yield install(place)
 
 

@@ -18,6 +18,7 @@ from lab.cluster import page
 from lab.cluster.protocol import AwsCut, Cluster
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.faults import Fault, Mode
+from lab.embedded.ways import LAYOUTS, Layout
 from lab.embedded.world import World
 from lab.simulated.cluster import SimulatedCluster
 
@@ -99,12 +100,34 @@ def cut_by_faults(aws: EmbeddedAws) -> Callable[[str, AwsCut | None], None]:
     return cut
 
 
+def mute_by_faults(aws: EmbeddedAws) -> Callable[[str, bool], None]:
+    """How a simulated node's way goes and comes with its addresses: as in `cut_by_faults`."""
+    faults: dict[str, Fault] = {}
+
+    def change(node: str, works: bool) -> None:
+        if works and node in faults:
+            faults.pop(node).clear()
+        elif not works and node not in faults:
+            faults[node] = aws.faults.set("blackhole", principal=node)
+
+    return change
+
+
 @contextlib.contextmanager
-def simulated_site(folder: Path, *, token_ms: int = 1000, aws_port: int = 0) -> Iterator[Site]:
+def simulated_site(
+    folder: Path,
+    *,
+    token_ms: int = 1000,
+    aws_port: int = 0,
+    layout: Layout = LAYOUTS["classic"],
+) -> Iterator[Site]:
     """A site on loopback, without root: the cluster is simulated, the rest is real."""
     nodes = ["n1", "n2"]
     with EmbeddedAws(ROOT / "template.yaml", work_dir=folder / "aws", port=aws_port) as aws:
-        world = World(aws, folder / "metadata", cluster_id=CLUSTER_ID, node_names=nodes)
+        world = World(
+            aws, folder / "metadata", cluster_id=CLUSTER_ID, node_names=nodes, layout=layout
+        )
+        world.follow_ways(mute_by_faults(aws))
         ports = {node: _free_port() for node in nodes}
         pages = {node: _free_port() for node in nodes}
 

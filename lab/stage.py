@@ -63,7 +63,15 @@ class Stage:
         return Outcome(title.partition(":")[0]), self.timeline.scene(title)
 
     def active(self) -> tuple[str, str]:
-        """The node that runs the resource and holds the address, and the other one."""
+        """The node that runs the resource and holds the address, and the other one.
+
+        A node that has just lost the address may have to wait for a public one of its own first.
+        """
+        self.cluster.wait_until(
+            lambda: not self.world.own.mute(),
+            "every node has a way to AWS",
+            self.world.own.patience_seconds + 15,
+        )
         self.cluster.wait_until(
             lambda: self.steady() and self.all_told() and self.all_joined(),
             "one node runs the resource and holds its address, and all have joined",

@@ -96,6 +96,20 @@ def restore_aws(node: str, number: int, how: AwsCut) -> None:
         _firewall("-D", number, how)
 
 
+def lose_way(number: int) -> None:
+    """From now on nothing that a node sends comes out, as where it has no public address."""
+    _run(["iptables", "-w", "-A", *_all_from(number)])
+
+
+def find_way(number: int) -> None:
+    """Take back what `lose_way` did."""
+    _run(["iptables", "-w", "-D", *_all_from(number)])
+
+
+def _all_from(number: int) -> list[str]:
+    return f"INPUT -i aws -s {aws_address(number)} -j DROP".split()
+
+
 def drop(inside: int, arriving: str, how: Literal["DROP", "REJECT"] = "DROP") -> None:
     """Drop (or refuse) in a node what arrives there and matches, in iptables' own words."""
     _inside(inside, "-I", arriving, "-j", how)

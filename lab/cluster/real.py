@@ -63,6 +63,7 @@ class RealCluster:
         self.at_boot = at_boot
         self._cuts: dict[str, AwsCut] = {}
         self._apart: set[str] = set()
+        self._without_way: set[str] = set()
         # Faults may overlap: no node may come or go between two looks at who has power.
         self._plugs = threading.RLock()
         shutil.rmtree(enclosure.STATE / "nodes", ignore_errors=True)
@@ -102,6 +103,7 @@ class RealCluster:
         """Take the power from all nodes and remove the networks, for another cluster to come."""
         for name, node in self._nodes.items():
             self.restore_aws(name)
+            self.change_way(name, works=True)
             if node.powered:
                 node.power_off()
         network.remove_bridges()
@@ -164,6 +166,21 @@ class RealCluster:
             how = self._cuts.pop(node, None)
             if how is not None and (how != "unreachable" or self._nodes[node].powered):
                 network.restore_aws(node, self._nodes[node].number, how)
+
+    def change_way(self, node: str, *, works: bool) -> None:
+        """Take or give back what EC2 does: the public address by which all of a node's packets go.
+
+        It is no fault, and so `repair` leaves it as it is.
+        """
+        with self._plugs:
+            if works == (node not in self._without_way):
+                return
+            if works:
+                self._without_way.discard(node)
+                network.find_way(self._nodes[node].number)
+            else:
+                self._without_way.add(node)
+                network.lose_way(self._nodes[node].number)
 
     def kill_corosync(self, node: str) -> None:
         """Kill Corosync with SIGKILL, and nothing else."""

@@ -46,10 +46,14 @@ class Layout:
 LAYOUTS = {
     layout.name: layout
     for layout in (
+        # What examples/classic makes: assigned addresses, and IPv6 beside them.
+        Layout("classic", assigns=True, independent=True),
         Layout("private", independent=True),
-        Layout("ipv6", assigns=True, independent=True),
+        # What people made by hand: the assigned address is the only way.
         Layout("public", assigns=True),
-        Layout("two interfaces", assigns=True, assigns_again=False),
+        Layout("public-slow", assigns=True, mapping_seconds=20.0),
+        # EC2 assigns none to an instance with a second interface: only with a way beside it.
+        Layout("two-interfaces", assigns=True, independent=True, assigns_again=False),
     )
 }
 
@@ -69,6 +73,7 @@ class OwnAddresses:
         self._numbers = itertools.count(1)
         self._own: dict[str, str] = {}
         self._changes: dict[str, int] = {}
+        self._mute: set[str] = set()
         self.way_changed: Callable[[str, bool], None] = lambda _node, _works: None
         """Is told of a node that its way to AWS is gone, or works again."""
 
@@ -81,6 +86,18 @@ class OwnAddresses:
         """The node's own address now."""
         with self._lock:
             return self._own.get(node)
+
+    def mute(self) -> frozenset[str]:
+        """The nodes that have no way to AWS now."""
+        with self._lock:
+            return frozenset(self._mute)
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long it may take until a node that lost its way has one again."""
+        if self._layout.independent:
+            return 0.0
+        return max(self._layout.mapping_seconds, self._layout.new_address_seconds)
 
     def gained(self, node: str) -> None:
         """An Elastic IP came to the node's primary private address."""
@@ -110,11 +127,15 @@ class OwnAddresses:
             self._own.pop(node, None)
             change = self._changes[node] = self._changes.get(node, 0) + 1
         if self._layout.assigns and not self._layout.independent:
+            with self._lock:
+                self._mute.add(node)
             self.way_changed(node, False)
         return change
 
     def _works(self, node: str, change: int) -> None:
         if self._is_last(node, change) and self._layout.assigns and not self._layout.independent:
+            with self._lock:
+                self._mute.discard(node)
             self.way_changed(node, True)
 
     def _is_last(self, node: str, change: int) -> bool:

@@ -15,7 +15,7 @@ from lab.embedded.journal import Entry, Move
 from lab.embedded.ways import LAYOUTS, Layout, OwnAddresses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from lab.embedded.cloud import EmbeddedAws
@@ -133,6 +133,20 @@ class World:
         self.own.begin(self.nodes)
         self._aws.journal.subscribe(self._note)
         self._write(self._next_version(), dict(self._places))
+
+    def follow_ways(self, change: Callable[[str, bool], None]) -> None:
+        """Whenever a node's way to AWS is gone, its connections are dead, and `change` is told.
+
+        Args:
+            change: takes a node's name, and whether it has a way (again).
+        """
+
+        def changed(node: str, works: bool) -> None:
+            if not works:
+                self._aws.faults.break_connections(self.nodes[node].principal)
+            change(node, works)
+
+        self.own.way_changed = changed
 
     def replace(self, name: str) -> Node:
         """Terminate a node's instance and make another one under its name, as a repair would.
