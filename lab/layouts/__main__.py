@@ -4,8 +4,6 @@ Each contender has a cluster of its own in each layout, set up the classic way w
 `migration-threshold=1`. Nobody cleans up unless it ends with a node banned, and that is told.
 """
 
-
-
 from __future__ import annotations
 
 import argparse
