@@ -1,4 +1,4 @@
-"""A cluster's ordinary year where a node's only way to AWS is the address that a move takes away."""
+"""A year of a cluster whose nodes have no way to AWS but the address that a move takes away."""
 
 from __future__ import annotations
 
