@@ -19,6 +19,8 @@ from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses
 from moto.ec2.utils import random_eip_association_id
 
+from lab.embedded.late_word import LateWord
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
@@ -33,6 +35,10 @@ class Place:
 class Listener(Protocol):
     """Is told what EC2 changed, while the change is still under EC2's lock."""
 
+    @property
+    def describe_lag_seconds(self) -> float:
+        """How far EC2's descriptions are behind its associations."""
+
     def address_moved(
         self, operation: str, allocation_id: str, public_ip: str, was: Place, now: Place
     ) -> None:
@@ -43,6 +49,8 @@ class Listener(Protocol):
 
 
 class _Silent:
+    describe_lag_seconds = 0.0
+
     def address_moved(
         self, operation: str, allocation_id: str, public_ip: str, was: Place, now: Place
     ) -> None:
@@ -55,6 +63,7 @@ class _Silent:
 _SILENT = _Silent()
 _listener: Listener = _SILENT
 _numbers = itertools.count()
+_late_word = LateWord()
 _original_disassociate = ElasticAddressBackend.disassociate_address
 _original_release = ElasticAddressBackend.release_address
 _original_private_ips: Any = NetworkInterface.instance_private_ip_address_list
@@ -67,12 +76,15 @@ _original_states = {
 
 def install(listener: Listener | None) -> None:
     """Put the corrections in force and tell `listener` about changes from now on."""
-    global _listener, _numbers  # noqa: PLW0603 - moto's backends are global to the process as well
+    # Moto's backends are global to the process as well.
+    global _listener, _numbers, _late_word  # noqa: PLW0603
     _listener = listener or _SILENT
     _numbers = itertools.count()
+    _late_word = LateWord()
     models: Any = eip_models
     models.random_ip = _documentation_ip
     ElasticIPAddresses.associate_address = _associate_response  # type: ignore[method-assign]
+    ElasticIPAddresses.describe_addresses = _describe_response  # type: ignore[method-assign]
     ElasticAddressBackend.disassociate_address = _disassociate  # type: ignore[method-assign]
     ElasticAddressBackend.release_address = _release  # type: ignore[method-assign]
     patched: Any = ElasticAddress
@@ -133,6 +145,21 @@ def _associate_response(self: Any) -> Any:
     return ActionResult({"AssociationId": eip.association_id})
 
 
+def _describe_response(self: Any) -> Any:
+    """DescribeAddresses may be late: it is eventually consistent."""
+    self.error_on_dryrun()
+    found = self.ec2_backend.describe_addresses(
+        self._get_param("AllocationIds", []),
+        self._get_param("PublicIps", []),
+        self._filters_from_querystring(),
+    )
+    return ActionResult({"Addresses": [_shown(eip) for eip in found]})
+
+
+def _shown(eip: Any) -> Any:
+    return _late_word.shown(eip, _listener.describe_lag_seconds)
+
+
 def _associate(
     backend: Any, eip: Any, eni: Any, private_ip: str, *, allow_reassociation: bool
 ) -> None:
@@ -151,6 +178,7 @@ def _associate(
         raise ResourceAlreadyAssociatedError(eip.public_ip)
     for other in displaced:
         _take_off(other, "Displaced")
+    _late_word.changes(eip)
     if eip.eni is not None and eip.eni.public_ip == eip.public_ip:
         eip.eni.public_ip = None
         eip.eni.check_auto_public_ip()
@@ -165,6 +193,7 @@ def _associate(
 
 def _take_off(eip: Any, operation: str) -> None:
     was, eni = place_of(eip), eip.eni
+    _late_word.changes(eip)
     kept = eni.public_ip if eni is not None and eni.public_ip != eip.public_ip else None
     _original_disassociate(eip.ec2_backend, address=eip.public_ip)
     if kept:
@@ -199,10 +228,13 @@ def _private_ips(eni: Any) -> list[dict[str, Any]]:
     EC2 names `amazon` as the owner of an address that a subnet assigned by itself.
     """
     items: list[dict[str, Any]] = _original_private_ips.fget(eni)
+    elastic = {eip.public_ip for eip in eni.ec2_backend.addresses}
     for item in items:
+        if item.get("Association", {}).get("publicIp") in elastic:
+            del item["Association"]
         if "Association" in item:
             item["Association"] = {**item["Association"], "ipOwnerId": "amazon"}
-    for eip in eni.ec2_backend.addresses:
+    for eip in map(_shown, eni.ec2_backend.addresses):
         if eip.eni is eni:
             for item in items:
                 if item["PrivateIpAddress"] == place_of(eip).private_ip:

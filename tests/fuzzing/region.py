@@ -59,7 +59,7 @@ class FakeEc2:
     def disassociate(self, association_id: str) -> None:
         assert association_id.startswith("eipassoc-")
 
-    def locate(self, allocation_id: str) -> Association | None:
+    def locate(self, allocation_id: str, after_ms: int = 0) -> Association | None:
         assert allocation_id
         return None
 

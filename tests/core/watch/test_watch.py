@@ -179,7 +179,19 @@ class TestReadiness:
         made = [call.operation for call in watched.cluster.calls(since, "local")]
         assert "AssociateAddress" not in made
 
+    def test_what_ec2_tells_right_after_a_move_is_no_drift(
+        self, aws: EmbeddedAws, watched: Watched
+    ) -> None:
+        aws.faults.describe_lag_seconds = 600.0
+        for _ in range(2):
+            watched.calm()
+            assert watched.look(20)["not_ready"] == 0
+        watched.local.wait(60)
+        watched.calm()
+        assert watched.look(1)["not_ready"] == 1
+
     def test_drift_is_found_in_ec2s_own_words(self, watched: Watched) -> None:
+        watched.local.wait(60)
         watched.calm()
         watched.cluster.world.associate("n2")
         watched.look(1)
