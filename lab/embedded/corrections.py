@@ -119,6 +119,8 @@ def _associate_response(self: Any) -> Any:
     PrivateIpAddress, leaves the address on the interface it came from, forgets the instance when an
     interface is named, and lets two addresses share one private address.
     """
+    # AWS documents a dry run as a check of permissions; whether it looks at more, it does not say.
+    self.error_on_dryrun()
     given = self._get_params()
     backend = self.ec2_backend
     if "AllocationId" in given:
@@ -138,7 +140,6 @@ def _associate_response(self: Any) -> Any:
         eni = instance.nics[0]
     else:
         raise EC2ClientError("MissingParameter", "InstanceId or NetworkInterfaceId is required.")
-    self.error_on_dryrun()
     private_ip = given.get("PrivateIpAddress") or eni.private_ip_address
     allowed = str(self._get_param("AllowReassociation", True)).lower() == "true"
     _associate(backend, eip, eni, private_ip, allow_reassociation=allowed)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from eip_arbiter.decision.snapshot import Address, Node
 from eip_arbiter.ports import Association
 
-DESCRIBED_SOONER = 0.5
+DESCRIBED_SOONER, DESCRIBED_SECONDS = 0.5, 10.0
 """DescribeAddresses lags behind as well, but not as much as the metadata service."""
 
 
@@ -119,7 +119,8 @@ class ModelEc2:
         before = self._where.get(allocation_id)
         self._where[allocation_id] = after
         told = self._told.setdefault(allocation_id, [])
-        told.append((max([now + lag * DESCRIBED_SOONER, *(at for at, _ in told[-1:])]), before))
+        shown_at = now + min(lag * DESCRIBED_SOONER, DESCRIBED_SECONDS)
+        told.append((max([shown_at, *(at for at, _ in told[-1:])]), before))
         landing = Landing(now, allocation_id, before, after, term, asked_at)
         self.journal.append(landing)
         self.told(landing)

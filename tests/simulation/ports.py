@@ -226,7 +226,7 @@ class ElasticIpPort(_Steps):
             )
 
         def land() -> str:
-            lag = region.rng.uniform(0.2, 8.0)
+            lag = region.rng.uniform(0.2, region.metadata_lag_seconds)
             done = region.ec2.associate(
                 self._loop.now,
                 allocation_id,
