@@ -19,6 +19,7 @@ from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses
 from moto.ec2.utils import random_eip_association_id
 
+from lab.embedded.fidelity import corrects
 from lab.embedded.late_word import LateWord
 
 
@@ -88,7 +89,7 @@ def install(listener: Listener | None) -> None:
     ElasticAddressBackend.disassociate_address = _disassociate  # type: ignore[method-assign]
     ElasticAddressBackend.release_address = _release  # type: ignore[method-assign]
     patched: Any = ElasticAddress
-    patched.private_ip_address = property(lambda eip: place_of(eip).private_ip or None)
+    patched.private_ip_address = property(_private_ip_of)
     interface: Any = NetworkInterface
     interface.instance_private_ip_address_list = property(_private_ips)
     for name, (original, states) in _original_states.items():
@@ -104,6 +105,7 @@ def place_of(eip: Any) -> Place:
     return Place(eip.eni.id, instance_id, private_ip, eip.association_id or "")
 
 
+@corrects("documentation-ranges")
 def _documentation_ip() -> str:
     """Moto hands out 127.x as Elastic IPs; these ranges are for documentation (RFC 5737)."""
     number = next(_numbers)
@@ -112,6 +114,13 @@ def _documentation_ip() -> str:
     return f"{('203.0.113', '198.51.100')[number // 254]}.{number % 254 + 1}"
 
 
+@corrects("private-address-of-an-elastic-ip")
+def _private_ip_of(eip: Any) -> str | None:
+    """Moto tells the primary one, whichever the address is on."""
+    return place_of(eip).private_ip or None
+
+
+@corrects("reassociation-by-default", "dry-run-sees-rights-only")
 def _associate_response(self: Any) -> Any:
     """AssociateAddress as EC2 documents it.
 
@@ -146,6 +155,7 @@ def _associate_response(self: Any) -> Any:
     return ActionResult({"AssociationId": eip.association_id})
 
 
+@corrects("late-descriptions")
 def _describe_response(self: Any) -> Any:
     """DescribeAddresses may be late: it is eventually consistent."""
     self.error_on_dryrun()
@@ -161,6 +171,7 @@ def _shown(eip: Any) -> Any:
     return _late_word.shown(eip, _listener.describe_lag_seconds)
 
 
+@corrects("one-elastic-ip-for-each-private-address", "association-by-interface")
 def _associate(
     backend: Any, eip: Any, eni: Any, private_ip: str, *, allow_reassociation: bool
 ) -> None:
@@ -203,6 +214,7 @@ def _take_off(eip: Any, operation: str) -> None:
         _listener.address_moved(operation, eip.allocation_id, eip.public_ip, was, Place())
 
 
+@corrects("disassociation-is-told")
 def _disassociate(self: Any, address: str | None = None, association_id: str | None = None) -> None:
     """DisassociateAddress, with the listener told."""
     if address:
@@ -212,6 +224,7 @@ def _disassociate(self: Any, address: str | None = None, association_id: str | N
     _take_off(eip, "DisassociateAddress")
 
 
+@corrects("release-in-use-is-refused")
 def _release(self: Any, address: str | None = None, allocation_id: str | None = None) -> None:
     """Moto releases an associated address; EC2 refuses."""
     if address:
@@ -223,6 +236,7 @@ def _release(self: Any, address: str | None = None, allocation_id: str | None = 
     _original_release(self, address=eip.public_ip)
 
 
+@corrects("owner-of-an-assigned-address")
 def _private_ips(eni: Any) -> list[dict[str, Any]]:
     """Moto shows the association of the primary private address only, and each as the account's.
 
@@ -246,6 +260,7 @@ def _private_ips(eni: Any) -> list[dict[str, Any]]:
 def _state_change(original: Any, states: tuple[str, ...]) -> Any:
     """Tell the listener, and take the addresses off a terminated instance, which moto forgets."""
 
+    @corrects("state-change-events", "terminated-without-address")
     def changed(self: Any, instance_ids: list[str]) -> Any:
         before = {i: self.get_instance(i).state for i in instance_ids}
         if states[-1] == "terminated":

@@ -14,6 +14,8 @@ import itertools
 import threading
 from typing import TYPE_CHECKING
 
+from lab.embedded.fidelity import corrects
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -82,11 +84,13 @@ class OwnAddresses:
         with self._lock:
             return self._own.get(node)
 
+    @corrects("assigned-address-is-released", "packets-flow-later")
     def gained(self, node: str) -> None:
         """An Elastic IP came to the node's primary private address."""
         change = self._released(node)
         self._later.run(self._layout.mapping_seconds, lambda: self._works(node, change))
 
+    @corrects("assigned-address-comes-back-late")
     def lost(self, node: str) -> None:
         """The Elastic IP left it."""
         change = self._released(node)

@@ -188,6 +188,6 @@ def all_addresses_on_the_first_private_address() -> list[Patch]:
     original = Mover.place
 
     def place(self: Mover, snapshot: Snapshot, address: Address, *how: Any) -> Any:
-        return original(self, snapshot, dataclasses.replace(address, private_ip_index=0), **how)
+        return original(self, snapshot, dataclasses.replace(address, private_ip_index=0), *how)
 
     return [(Mover, "place", place)]

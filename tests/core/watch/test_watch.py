@@ -12,7 +12,7 @@ from core.watch.watched import Heard, Watched
 from eip_arbiter.arbitrate.announcing import Announcement
 from eip_arbiter.aws.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.decision.snapshot import Phase
-from eip_arbiter.ports import Ec2Word, MoveFailedError, Seen, Unready
+from eip_arbiter.ports import Ec2Word, Seen, Unready
 
 from lab.embedded.cloud import EmbeddedAws
 

@@ -25,11 +25,11 @@ class Policy:
 
     `answer_ms`: how long a challenged holder may be silent. `move_ms`: from a grant until somebody
     else may resume it. `retry_ms`: the same after EC2 refused the call. `release_ms`: how long a
-    released address waits for a claim. `drift_ms`: from a settlement until the holder's
-    metadata service counts that does not show the address. `alert_report_ms`: the reports' cadence in an alarm. `start_timeout_ms`: Pacemaker's
-    time-out for the resource's start. `brake_moves` in `brake_window_ms`: so many automatic moves
-    put the flap brake on. `follow_ms`: how long an order's target may leave the address unclaimed
-    while Pacemaker starts elsewhere.
+    released address waits for a claim. `drift_ms`: from a settlement until it counts
+    that the holder's metadata service does not show the address. `alert_report_ms`: the reports'
+    cadence in an alarm. `start_timeout_ms`: Pacemaker's time-out for the resource's start.
+    `brake_moves` in `brake_window_ms`: so many automatic moves put the flap brake on. `follow_ms`:
+    how long an order's target may leave the address unclaimed while Pacemaker starts elsewhere.
     """
 
     answer_ms: int = 3_000
