@@ -202,6 +202,11 @@ class EmbeddedAws:
 
     _skip_transitional = False
 
+    @property
+    def describe_lag_seconds(self) -> float:
+        """How far EC2's descriptions are behind (asked by EC2's stand-in)."""
+        return self.faults.describe_lag_seconds
+
     def address_moved(
         self, operation: str, allocation_id: str, public_ip: str, was: Place, now: Place
     ) -> None:

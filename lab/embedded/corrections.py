@@ -19,6 +19,9 @@ from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses
 from moto.ec2.utils import random_eip_association_id
 
+from lab.embedded.fidelity import corrects
+from lab.embedded.late_word import LateWord
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
@@ -33,6 +36,10 @@ class Place:
 class Listener(Protocol):
     """Is told what EC2 changed, while the change is still under EC2's lock."""
 
+    @property
+    def describe_lag_seconds(self) -> float:
+        """How far EC2's descriptions are behind its associations."""
+
     def address_moved(
         self, operation: str, allocation_id: str, public_ip: str, was: Place, now: Place
     ) -> None:
@@ -43,6 +50,8 @@ class Listener(Protocol):
 
 
 class _Silent:
+    describe_lag_seconds = 0.0
+
     def address_moved(
         self, operation: str, allocation_id: str, public_ip: str, was: Place, now: Place
     ) -> None:
@@ -55,6 +64,7 @@ class _Silent:
 _SILENT = _Silent()
 _listener: Listener = _SILENT
 _numbers = itertools.count()
+_late_word = LateWord()
 _original_disassociate = ElasticAddressBackend.disassociate_address
 _original_release = ElasticAddressBackend.release_address
 _original_private_ips: Any = NetworkInterface.instance_private_ip_address_list
@@ -67,16 +77,19 @@ _original_states = {
 
 def install(listener: Listener | None) -> None:
     """Put the corrections in force and tell `listener` about changes from now on."""
-    global _listener, _numbers  # noqa: PLW0603 - moto's backends are global to the process as well
+    # Moto's backends are global to the process as well.
+    global _listener, _numbers, _late_word  # noqa: PLW0603
     _listener = listener or _SILENT
     _numbers = itertools.count()
+    _late_word = LateWord()
     models: Any = eip_models
     models.random_ip = _documentation_ip
     ElasticIPAddresses.associate_address = _associate_response  # type: ignore[method-assign]
+    ElasticIPAddresses.describe_addresses = _describe_response  # type: ignore[method-assign]
     ElasticAddressBackend.disassociate_address = _disassociate  # type: ignore[method-assign]
     ElasticAddressBackend.release_address = _release  # type: ignore[method-assign]
     patched: Any = ElasticAddress
-    patched.private_ip_address = property(lambda eip: place_of(eip).private_ip or None)
+    patched.private_ip_address = property(_private_ip_of)
     interface: Any = NetworkInterface
     interface.instance_private_ip_address_list = property(_private_ips)
     for name, (original, states) in _original_states.items():
@@ -92,6 +105,7 @@ def place_of(eip: Any) -> Place:
     return Place(eip.eni.id, instance_id, private_ip, eip.association_id or "")
 
 
+@corrects("documentation-ranges")
 def _documentation_ip() -> str:
     """Moto hands out 127.x as Elastic IPs; these ranges are for documentation (RFC 5737)."""
     number = next(_numbers)
@@ -100,6 +114,13 @@ def _documentation_ip() -> str:
     return f"{('203.0.113', '198.51.100')[number // 254]}.{number % 254 + 1}"
 
 
+@corrects("private-address-of-an-elastic-ip")
+def _private_ip_of(eip: Any) -> str | None:
+    """Moto tells the primary one, whichever the address is on."""
+    return place_of(eip).private_ip or None
+
+
+@corrects("reassociation-by-default", "dry-run-sees-rights-only")
 def _associate_response(self: Any) -> Any:
     """AssociateAddress as EC2 documents it.
 
@@ -107,6 +128,8 @@ def _associate_response(self: Any) -> Any:
     PrivateIpAddress, leaves the address on the interface it came from, forgets the instance when an
     interface is named, and lets two addresses share one private address.
     """
+    # AWS documents a dry run as a check of permissions; whether it looks at more, it does not say.
+    self.error_on_dryrun()
     given = self._get_params()
     backend = self.ec2_backend
     if "AllocationId" in given:
@@ -126,13 +149,29 @@ def _associate_response(self: Any) -> Any:
         eni = instance.nics[0]
     else:
         raise EC2ClientError("MissingParameter", "InstanceId or NetworkInterfaceId is required.")
-    self.error_on_dryrun()
     private_ip = given.get("PrivateIpAddress") or eni.private_ip_address
     allowed = str(self._get_param("AllowReassociation", True)).lower() == "true"
     _associate(backend, eip, eni, private_ip, allow_reassociation=allowed)
     return ActionResult({"AssociationId": eip.association_id})
 
 
+@corrects("late-descriptions")
+def _describe_response(self: Any) -> Any:
+    """DescribeAddresses may be late: it is eventually consistent."""
+    self.error_on_dryrun()
+    found = self.ec2_backend.describe_addresses(
+        self._get_param("AllocationIds", []),
+        self._get_param("PublicIps", []),
+        self._filters_from_querystring(),
+    )
+    return ActionResult({"Addresses": [_shown(eip) for eip in found]})
+
+
+def _shown(eip: Any) -> Any:
+    return _late_word.shown(eip, _listener.describe_lag_seconds)
+
+
+@corrects("one-elastic-ip-for-each-private-address", "association-by-interface")
 def _associate(
     backend: Any, eip: Any, eni: Any, private_ip: str, *, allow_reassociation: bool
 ) -> None:
@@ -151,6 +190,7 @@ def _associate(
         raise ResourceAlreadyAssociatedError(eip.public_ip)
     for other in displaced:
         _take_off(other, "Displaced")
+    _late_word.changes(eip)
     if eip.eni is not None and eip.eni.public_ip == eip.public_ip:
         eip.eni.public_ip = None
         eip.eni.check_auto_public_ip()
@@ -165,6 +205,7 @@ def _associate(
 
 def _take_off(eip: Any, operation: str) -> None:
     was, eni = place_of(eip), eip.eni
+    _late_word.changes(eip)
     kept = eni.public_ip if eni is not None and eni.public_ip != eip.public_ip else None
     _original_disassociate(eip.ec2_backend, address=eip.public_ip)
     if kept:
@@ -173,6 +214,7 @@ def _take_off(eip: Any, operation: str) -> None:
         _listener.address_moved(operation, eip.allocation_id, eip.public_ip, was, Place())
 
 
+@corrects("disassociation-is-told")
 def _disassociate(self: Any, address: str | None = None, association_id: str | None = None) -> None:
     """DisassociateAddress, with the listener told."""
     if address:
@@ -182,6 +224,7 @@ def _disassociate(self: Any, address: str | None = None, association_id: str | N
     _take_off(eip, "DisassociateAddress")
 
 
+@corrects("release-in-use-is-refused")
 def _release(self: Any, address: str | None = None, allocation_id: str | None = None) -> None:
     """Moto releases an associated address; EC2 refuses."""
     if address:
@@ -193,16 +236,20 @@ def _release(self: Any, address: str | None = None, allocation_id: str | None = 
     _original_release(self, address=eip.public_ip)
 
 
+@corrects("owner-of-an-assigned-address")
 def _private_ips(eni: Any) -> list[dict[str, Any]]:
     """Moto shows the association of the primary private address only, and each as the account's.
 
     EC2 names `amazon` as the owner of an address that a subnet assigned by itself.
     """
     items: list[dict[str, Any]] = _original_private_ips.fget(eni)
+    elastic = {eip.public_ip for eip in eni.ec2_backend.addresses}
     for item in items:
+        if item.get("Association", {}).get("publicIp") in elastic:
+            del item["Association"]
         if "Association" in item:
             item["Association"] = {**item["Association"], "ipOwnerId": "amazon"}
-    for eip in eni.ec2_backend.addresses:
+    for eip in map(_shown, eni.ec2_backend.addresses):
         if eip.eni is eni:
             for item in items:
                 if item["PrivateIpAddress"] == place_of(eip).private_ip:
@@ -213,6 +260,7 @@ def _private_ips(eni: Any) -> list[dict[str, Any]]:
 def _state_change(original: Any, states: tuple[str, ...]) -> Any:
     """Tell the listener, and take the addresses off a terminated instance, which moto forgets."""
 
+    @corrects("state-change-events", "terminated-without-address")
     def changed(self: Any, instance_ids: list[str]) -> Any:
         before = {i: self.get_instance(i).state for i in instance_ids}
         if states[-1] == "terminated":

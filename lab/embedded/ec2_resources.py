@@ -9,6 +9,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lab.embedded.fidelity import corrects
 from lab.embedded.making import Order, Result
 
 PUBLIC_PARAMETERS: Mapping[str, str] = {
@@ -167,6 +168,7 @@ def _launch_template(order: Order) -> Result:
     return made["LaunchTemplateId"], {"LaunchTemplateId": made["LaunchTemplateId"], **versions}
 
 
+@corrects("launch-template-is-merged")
 def _instance(order: Order) -> Result:
     """Merge the launch template in, as EC2 does and moto does in part only.
 

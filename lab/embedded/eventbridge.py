@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from moto.events.models import events_backends
 
 from lab.embedded import patterns, simulated
+from lab.embedded.fidelity import corrects
 from lab.embedded.schedules import Schedules, minutes_of
 from lab.embedded.tampering import Tampering
 from lab.embedded.wire import Reply, Request, WireError
@@ -107,6 +108,7 @@ class EventBridge:
                     self._check_target(target)
         return None
 
+    @corrects("schedules-fire")
     def _check_rule(self, body: Mapping[str, Any]) -> None:
         if expression := body.get("ScheduleExpression"):
             if minutes_of(expression) is None or body.get("EventPattern"):
@@ -122,6 +124,7 @@ class EventBridge:
         if unknown := set(target) - _TARGET_FIELDS:
             raise _unsupported(f"a target with {sorted(unknown)}")
 
+    @corrects("limits-of-put-events")
     def _put_events(self, body: Mapping[str, Any]) -> dict[str, Any]:
         entries = body.get("Entries", [])
         if not 1 <= len(entries) <= MAX_ENTRIES:
@@ -132,6 +135,7 @@ class EventBridge:
         failed = sum("ErrorCode" in result for result in results)
         return {"FailedEntryCount": failed, "Entries": results}
 
+    @corrects("refused-entries")
     def _put_entry(self, entry: Mapping[str, Any]) -> dict[str, str]:
         for name in ("Source", "DetailType", "Detail"):
             if not entry.get(name):
@@ -200,6 +204,7 @@ class EventBridge:
             self._deliver(rule.arn, target, event)
         return True
 
+    @corrects("at-least-once")
     def _delays(self, event: Event) -> list[float]:
         """Tell when each copy is delivered; each tampering acts on what the ones before it left."""
         self._tamperings = [t for t in self._tamperings if t.active]
@@ -208,6 +213,7 @@ class EventBridge:
             delays = [one + more for one in delays for more in tampering.delays(event)]
         return delays
 
+    @corrects("permission-of-a-target")
     def _deliver(self, rule_arn: str, target: Mapping[str, Any], event: Event) -> None:
         arn = target["Arn"]
         try:
@@ -230,6 +236,7 @@ class EventBridge:
             return
         self._give_up(rule_arn, target, event, problem)
 
+    @corrects("dead-letters-of-a-rule")
     def _give_up(
         self, rule_arn: str, target: Mapping[str, Any], event: Event, problem: str
     ) -> None:
@@ -241,6 +248,7 @@ class EventBridge:
             self._send_to_queue(queue_arn, json.dumps(event), attributes)
 
 
+@corrects("templates-escape-nothing")
 def _payload(target: Mapping[str, Any], event: Event) -> str:
     """What the target gets: the event, or what the target's own input makes of it.
 

@@ -58,6 +58,8 @@ class FaultSwitch:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._broken_at: dict[str, float] = {}
+        self.describe_lag_seconds = 0.0
+        """How far EC2's descriptions of associations are behind what is in force."""
 
     def set(
         self,
@@ -97,6 +99,7 @@ class FaultSwitch:
 
     def clear(self) -> None:
         """End every fault."""
+        self.describe_lag_seconds = 0.0
         with self._lock:
             for fault in self._faults:
                 fault.clear()

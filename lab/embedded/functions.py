@@ -10,6 +10,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from lab.embedded.fidelity import corrects
 from lab.embedded.runtime import Environment, FunctionSpec, Invocation
 from lab.embedded.wire import Reply, Request, WireError
 
@@ -169,6 +170,7 @@ class Functions:
             subscriber(invocation)
         return invocation
 
+    @corrects("asynchronous-retries")
     def invoke_async(self, name: str, payload: bytes) -> None:
         """Queue an event for a function; retries and the destination for failures follow."""
         function, since = self.get(name), time.monotonic()

@@ -16,6 +16,7 @@ from moto.backends import get_backend
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.serialize import BaseJSONSerializer
 
+from lab.embedded.fidelity import corrects
 from lab.embedded.wire import Reply, Request, WireError
 
 # What is simulated, and under which host moto knows it. Everything else is refused; so is STS,
@@ -73,6 +74,7 @@ def reset() -> None:
             backends.reset()
 
 
+@corrects("conditional-writes-are-atomic")
 def call(request: Request, account_id: str) -> Reply:
     """Let moto carry out a call.
 

@@ -14,6 +14,8 @@ import itertools
 import threading
 from typing import TYPE_CHECKING
 
+from lab.embedded.fidelity import corrects
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -99,11 +101,13 @@ class OwnAddresses:
             return 0.0
         return max(self._layout.mapping_seconds, self._layout.new_address_seconds)
 
+    @corrects("assigned-address-is-released", "packets-flow-later")
     def gained(self, node: str) -> None:
         """An Elastic IP came to the node's primary private address."""
         change = self._released(node)
         self._later.run(self._layout.mapping_seconds, lambda: self._works(node, change))
 
+    @corrects("assigned-address-comes-back-late")
     def lost(self, node: str) -> None:
         """The Elastic IP left it."""
         change = self._released(node)

@@ -11,6 +11,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
+from lab.embedded.fidelity import corrects
 from lab.embedded.journal import Entry, Move
 from lab.embedded.ways import LAYOUTS, Layout, OwnAddresses
 
@@ -237,6 +238,7 @@ class World:
             (n.name for n in self.nodes.values() if place and n.interface_id == place[0]), None
         )
 
+    @corrects("late-metadata")
     def _note(self, entry: Entry) -> None:
         if not isinstance(entry, Move):
             return

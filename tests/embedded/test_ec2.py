@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +42,24 @@ def test_the_environment_is_as_the_arbiter_expects_it(aws: EmbeddedAws, world: W
     assert n1["SourceDestCheck"] is False
     assert {"Key": "eip-arbiter:cluster", "Value": world.cluster_id} in n1["Tags"]
     assert n1["PrivateIpAddress"] == world.nodes["n1"].private_ip
+
+
+def test_descriptions_may_lag_behind_an_association(aws: EmbeddedAws, world: World) -> None:
+    def owners(node: str) -> list[str]:
+        listed = instance(aws, world, node)["NetworkInterfaces"][0]["PrivateIpAddresses"]
+        return [p["Association"]["PublicIp"] for p in listed if "Association" in p]
+
+    world.associate("n1")
+    before, public_ip = described(aws, world), world.addresses["eip"].public_ip
+    time.sleep(0.3)
+    aws.faults.describe_lag_seconds = 0.3
+    world.associate("n2")
+    assert described(aws, world) == before
+    assert (owners("n1"), owners("n2")) == ([public_ip], [])
+    assert world.holder() == "n2", "what is in force is not late"
+    aws.faults.clear()
+    assert described(aws, world)["NetworkInterfaceId"] == world.nodes["n2"].interface_id
+    assert (owners("n1"), owners("n2")) == ([], [public_ip])
 
 
 def test_reassociation_is_allowed_unless_the_caller_forbids_it(

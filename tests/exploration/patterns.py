@@ -100,7 +100,7 @@ class _Region:
     def disassociate(self, _association: str) -> None:
         self.where = None
 
-    def locate(self, _allocation: str) -> Association | None:
+    def locate(self, _allocation: str, _after_ms: int = 0) -> Association | None:
         return Association("eipassoc-1", self.where, "10.0.0.1") if self.where else None
 
     def node(self, instance: str) -> tuple[str, Node]:

@@ -138,6 +138,7 @@ class _Ports:
     def __init__(self, rule: str, script: list[tuple[int, str]]) -> None:
         self._rule = rule
         self._script = script
+        self._located: Association | None = None
         self.now_ms = concrete.NOW
 
     def _answer(self, call: Call) -> str:
@@ -172,12 +173,14 @@ class _Ports:
         self._answer(Call("settle", self._rule, settled, interface=settled.interface))
         raise AssertionError("nothing follows a settlement")
 
-    def locate(self, _allocation_id: str) -> Association | None:
+    def locate(self, _allocation_id: str, after_ms: int = 0) -> Association | None:
+        if after_ms:
+            return self._located  # EC2 says the same again.
         answer = self._answer(Call("locate", self._rule))
         number = int(answer)
-        if not number:
-            return None
-        return Association(LOCATED, f"eni-{number}", f"10.0.0.{number}")
+        if number:
+            self._located = Association(LOCATED, f"eni-{number}", f"10.0.0.{number}")
+        return self._located
 
     def associate(self, _allocation_id: str, interface_id: str, _private_ip: str) -> str:
         interface = concrete.number_of(interface_id)

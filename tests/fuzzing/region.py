@@ -15,6 +15,7 @@ from typing import Any
 import builders
 from core.local import Told
 from eip_arbiter.arbitrate.arbitration import Arbiter
+from eip_arbiter.arbitrate.moving import LOOK_AGAIN_MS
 from eip_arbiter.decision.snapshot import Address, Node, Snapshot
 from eip_arbiter.operate.inspecting import Inspection
 from eip_arbiter.ports import Association, HistoryLine, Seen
@@ -59,8 +60,9 @@ class FakeEc2:
     def disassociate(self, association_id: str) -> None:
         assert association_id.startswith("eipassoc-")
 
-    def locate(self, allocation_id: str) -> Association | None:
+    def locate(self, allocation_id: str, after_ms: int = 0) -> Association | None:
         assert allocation_id
+        assert after_ms <= LOOK_AGAIN_MS
         return None
 
     def node(self, instance_id: str) -> tuple[str, Node] | None:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = (".", "tests", "layers/contract/src", "layers/core/src", "node_agent/src")
 sys.path[:0] = [str(ROOT / part) for part in PARTS]
 
-from simulation import mutants, recovery, silence  # noqa: E402 - the path comes first
+from simulation import drifting, mutants, recovery, silence  # noqa: E402 - the path comes first
 from simulation.report import Summary, write_json  # noqa: E402
 from simulation.setup import Setup, make_setup  # noqa: E402
 from simulation.shrink import shrink  # noqa: E402
@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--mutants", action="store_true", help="plant bugs and see them caught")
     parser.add_argument("--recovery", action="store_true", help="after half an hour of trouble")
     parser.add_argument("--silence", action="store_true", help="how long a holder may be silent")
+    parser.add_argument("--drift", action="store_true", help="how soon drift is put right")
     parser.add_argument("--answer-ms", type=int, help="how docs/timing.md chose it")
     parser.add_argument("--only", default="", help="mutants whose name has this in it")
     arguments = parser.parse_args()
@@ -55,6 +56,8 @@ def main() -> int:
         return recovery.tell(arguments.seeds, arguments.first, arguments.jobs)
     if arguments.silence:
         return silence.tell(arguments.seeds, arguments.first, arguments.jobs)
+    if arguments.drift:
+        return drifting.tell(arguments.seeds, arguments.first, arguments.jobs)
     if arguments.timeline:
         setup = _setup(arguments.first, arguments.answer_ms)
         result = run(setup, keep_timeline=True)

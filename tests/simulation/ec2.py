@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from eip_arbiter.decision.snapshot import Address, Node
 from eip_arbiter.ports import Association
 
+DESCRIBED_SOONER, DESCRIBED_SECONDS = 0.5, 10.0
+"""DescribeAddresses lags behind as well, but not as much as the metadata service."""
+
 
 @dataclass(frozen=True, slots=True)
 class Landing:
@@ -53,11 +56,21 @@ class ModelEc2:
     told: Callable[[Landing], None] = lambda _landing: None
     _where: dict[str, Association | None] = field(default_factory=dict)
     _shown: dict[str, list[tuple[float, tuple[str, ...]]]] = field(default_factory=dict)
+    _told: dict[str, list[tuple[float, Association | None]]] = field(default_factory=dict)
+    """By allocation id: until when EC2 tells of what was before a change."""
+
     _count: int = 0
 
     def locate(self, allocation_id: str) -> Association | None:
         """Where an address is now."""
         return self._where.get(allocation_id)
+
+    def described(self, now: float, allocation_id: str) -> Association | None:
+        """Where EC2 says that an address is, which may be where it was some seconds ago."""
+        told = self._told.get(allocation_id, [])
+        while told and told[0][0] <= now:
+            told.pop(0)
+        return told[0][1] if told else self._where.get(allocation_id)
 
     def associate(
         self,
@@ -105,6 +118,9 @@ class ModelEc2:
     ) -> None:
         before = self._where.get(allocation_id)
         self._where[allocation_id] = after
+        told = self._told.setdefault(allocation_id, [])
+        shown_at = now + min(lag * DESCRIBED_SOONER, DESCRIBED_SECONDS)
+        told.append((max([shown_at, *(at for at, _ in told[-1:])]), before))
         landing = Landing(now, allocation_id, before, after, term, asked_at)
         self.journal.append(landing)
         self.told(landing)

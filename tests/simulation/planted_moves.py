@@ -10,7 +10,7 @@ from typing import Any
 
 from eip_arbiter.arbitrate import arbitration
 from eip_arbiter.arbitrate.arbitration import Arbiter
-from eip_arbiter.arbitrate.moving import Mover
+from eip_arbiter.arbitrate.moving import Mover, Placed
 from eip_arbiter.decision import transition
 from eip_arbiter.decision.snapshot import Address, Snapshot
 from eip_arbiter.ports import Association, MoveFailedError
@@ -98,11 +98,11 @@ def call_before_commit() -> list[Patch]:
 def settled_without_the_call() -> list[Patch]:
     """A grant settles although EC2 was never asked."""
 
-    def place(self: Mover, snapshot: Snapshot, address: Address, **how: Any) -> Any:
+    def place(self: Mover, snapshot: Snapshot, address: Address, *how: Any) -> Any:
         if address.holder is None:
-            return None
+            return Placed(None, called=True)
         node = snapshot.nodes[address.holder]
-        return Association("", node.interface_id, node.private_ips[0])
+        return Placed(Association("", node.interface_id, node.private_ips[0]), called=True)
 
     return [(Mover, "place", place)]
 
@@ -112,14 +112,14 @@ def failure_taken_for_success() -> list[Patch]:
     """What EC2 refused is settled as if it were done."""
     original = Mover.place
 
-    def place(self: Mover, snapshot: Snapshot, address: Address, **how: Any) -> Any:
+    def place(self: Mover, snapshot: Snapshot, address: Address, *how: Any) -> Any:
         try:
-            return original(self, snapshot, address, **how)
+            return original(self, snapshot, address, *how)
         except MoveFailedError:
             if address.holder is None:
-                return None
+                return Placed(None, called=True)
             node = snapshot.nodes[address.holder]
-            return Association("", node.interface_id, node.private_ips[0])
+            return Placed(Association("", node.interface_id, node.private_ips[0]), called=True)
 
     return [(Mover, "place", place)]
 
@@ -128,15 +128,15 @@ def failure_taken_for_success() -> list[Patch]:
 def no_deadline_check() -> list[Patch]:
     """A stalled invocation calls EC2 however late it is."""
 
-    def place(self: Mover, snapshot: Snapshot, address: Address, **how: Any) -> Any:
+    def place(self: Mover, snapshot: Snapshot, address: Address, *how: Any) -> Any:
         if address.holder is None:
             if address.association_id:
                 self.elastic_ips.disassociate(address.association_id)
-            return None
+            return Placed(None, called=True)
         node = snapshot.nodes[address.holder]
         ip = node.private_ips[address.private_ip_index]
         association_id = self.elastic_ips.associate(address.allocation_id, node.interface_id, ip)
-        return Association(association_id, node.interface_id, ip)
+        return Placed(Association(association_id, node.interface_id, ip), called=True)
 
     return [(Mover, "place", place)]
 
@@ -146,13 +146,13 @@ def disassociated_by_address() -> list[Patch]:
     """A release takes off whatever association the address has when the call is made."""
     original = Mover.place
 
-    def place(self: Mover, snapshot: Snapshot, address: Address, **how: Any) -> Any:
+    def place(self: Mover, snapshot: Snapshot, address: Address, *how: Any) -> Any:
         if address.holder is not None:
-            return original(self, snapshot, address, **how)
+            return original(self, snapshot, address, *how)
         found = self.elastic_ips.locate(address.allocation_id)
         if found:
             self.elastic_ips.disassociate(found.association_id)
-        return None
+        return Placed(None, called=True)
 
     return [(Mover, "place", place)]
 
@@ -162,10 +162,10 @@ def disassociated_first() -> list[Patch]:
     """A move takes the address off its old node before it puts it on the new one."""
     original = Mover.place
 
-    def place(self: Mover, snapshot: Snapshot, address: Address, **how: Any) -> Any:
+    def place(self: Mover, snapshot: Snapshot, address: Address, *how: Any) -> Any:
         if address.holder is not None and address.association_id:
             self.elastic_ips.disassociate(address.association_id)
-        return original(self, snapshot, address, **how)
+        return original(self, snapshot, address, *how)
 
     return [(Mover, "place", place)]
 
@@ -187,7 +187,7 @@ def all_addresses_on_the_first_private_address() -> list[Patch]:
     """Each address goes to the node's primary private address."""
     original = Mover.place
 
-    def place(self: Mover, snapshot: Snapshot, address: Address, **how: Any) -> Any:
-        return original(self, snapshot, dataclasses.replace(address, private_ip_index=0), **how)
+    def place(self: Mover, snapshot: Snapshot, address: Address, *how: Any) -> Any:
+        return original(self, snapshot, dataclasses.replace(address, private_ip_index=0), *how)
 
     return [(Mover, "place", place)]

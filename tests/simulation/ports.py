@@ -226,7 +226,7 @@ class ElasticIpPort(_Steps):
             )
 
         def land() -> str:
-            lag = region.rng.uniform(0.2, 8.0)
+            lag = region.rng.uniform(0.2, region.metadata_lag_seconds)
             done = region.ec2.associate(
                 self._loop.now,
                 allocation_id,
@@ -259,13 +259,15 @@ class ElasticIpPort(_Steps):
 
         self._with_weather(invocation, land)
 
-    def locate(self, allocation_id: str) -> Association | None:
-        """Passed on."""
+    def locate(self, allocation_id: str, after_ms: int = 0) -> Association | None:
+        """Passed on; what is seen may be old."""
         region = self._region
+        if after_ms:
+            self.wait(self.invocation(), after_ms / 1000)
         invocation = self._come(region.rng.uniform(0.1, 0.4))
         if region.weather.strikes("ec2_error"):
             raise MoveFailedError("RequestLimitExceeded", "throttled", refused=True)
-        found = region.ec2.locate(allocation_id)
+        found = region.ec2.described(self._loop.now, allocation_id)
         self._gone(invocation)
         return found
 

@@ -82,6 +82,7 @@ class Region:
         self.ec2 = ModelEc2()
         self.skews: tuple[float, ...] = ()
         self.clock_offset = 0.0
+        self.metadata_lag_seconds = 0.0
         self.calm_from = float("inf")
         self._number = 0
         self._kept_back: dict[str, Callable[[], None] | None] = {}

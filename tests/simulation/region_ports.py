@@ -109,10 +109,10 @@ class CountedEc2(ElasticIpPort):
         self._region.watch.called_ec2("disassociate", "")
         super().disassociate(association_id)
 
-    def locate(self, allocation_id: str) -> Association | None:
+    def locate(self, allocation_id: str, after_ms: int = 0) -> Association | None:
         """As the port does."""
         self._region.watch.called_ec2("locate", self._cluster(allocation_id))
-        return super().locate(allocation_id)
+        return super().locate(allocation_id, after_ms)
 
     def _cluster(self, allocation_id: str) -> str:
         return self._region.ec2.addresses[allocation_id][0]
@@ -183,7 +183,8 @@ class Preflight(CountedEc2):
         for cluster_id in sorted({owner for owner, _ in ec2.addresses.values()}):
             addresses = ec2.tagged(cluster_id)
             if addresses:
-                places = {a.allocation_id: ec2.locate(a.allocation_id) for a in addresses}
+                now = self._loop.now
+                places = {a.allocation_id: ec2.described(now, a.allocation_id) for a in addresses}
                 found[cluster_id] = Tagged(addresses, places)
         return found
 

@@ -38,6 +38,9 @@ START_SECONDS = (60.0, 60.0, LEAST_START_SECONDS)
 
 JUDGED_IN_THE_CALM = ("drifts", "needed_after_a_refusal")
 
+METADATA_LAG_SECONDS = 8.0
+"""The metadata service lags behind EC2 by so much at the most."""
+
 MOST_SKEW_SECONDS, ENVIRONMENTS = 0.5, 4
 """Any two environments' clocks differ by up to a second."""
 
@@ -69,6 +72,8 @@ class Setup:
     skews: tuple[float, ...] = ()
     public_ways: bool = False
     start_seconds: float = 60.0
+    drift_ms: int = Policy().drift_ms
+    metadata_lag_seconds: float = METADATA_LAG_SECONDS
 
 
 def make_setup(seed: int) -> Setup:

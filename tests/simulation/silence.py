@@ -106,7 +106,8 @@ def _in_force(variant: str) -> Iterator[None]:
         AgentProcess.get_status = get_status  # type: ignore[method-assign]
 
 
-def _one_kind(seed: int, kind: str, count: int, seconds: float) -> Setup:
+def one_kind(seed: int, kind: str, count: int, seconds: float) -> Setup:
+    """One fault of a kind after the other on a small cluster, which has time to get well."""
     rng = random.Random(f"{seed} {kind}")
     size = rng.choice((2, 2, 3))
     faults, at = [], 60.0
@@ -132,9 +133,9 @@ def _one_kind(seed: int, kind: str, count: int, seconds: float) -> Setup:
 
 def _setup(seed: int, what: str) -> Setup:
     if what == "deaths":
-        return _one_kind(seed, "holder_dies", DEATHS, DEATH_SECONDS)
+        return one_kind(seed, "holder_dies", DEATHS, DEATH_SECONDS)
     if what == "forged claims":
-        return _one_kind(seed, "forged_claims", FORGERIES, FORGERY_SECONDS)
+        return one_kind(seed, "forged_claims", FORGERIES, FORGERY_SECONDS)
     return dataclasses.replace(make_setup(seed), answer_ms=3_000)
 
 

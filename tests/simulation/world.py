@@ -155,7 +155,10 @@ class World:
         )
         self.region.calm_from = setup.calm_from
         self.region.skews = setup.skews
-        self.region.set_policy(release_ms=setup.release_ms, answer_ms=setup.answer_ms)
+        self.region.set_policy(
+            release_ms=setup.release_ms, answer_ms=setup.answer_ms, drift_ms=setup.drift_ms
+        )
+        self.region.metadata_lag_seconds = setup.metadata_lag_seconds
         self.clusters = [SimulatedCluster(self, i, setup) for i in range(len(setup.sizes))]
         if setup.public_ways:
             self.region.ec2.told = PublicWays(self.clusters, setup.seed).landed

@@ -198,6 +198,85 @@ def test_a_lost_reply_is_found_by_looking_and_ec2_is_not_asked_to_associate_agai
     assert moved_once_to(cluster, "n2", since)
 
 
+class TestDescriptionsLag:
+    """EC2 may tell for some seconds of what was before an association."""
+
+    def test_a_resumed_move_is_found_by_the_second_look(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local, at_ec2: Callable[..., Fault]
+    ) -> None:
+        local.settle_on_n1(cluster)
+        claim = local.n1_dies(cluster)
+        since, lost = aws.journal.now(), at_ec2("lost_reply")
+        local.hear(claim)
+        lost.clear()
+        after_the_deadline(local)
+        aws.faults.describe_lag_seconds = 0.7 + aws.journal.now() - since
+        local.hear(cluster.claims("n2"))
+        assert len(cluster.moves(since)) == 2, "by the call that was cut off, which is made twice"
+        assert cluster.address.association_id == cluster.moves()[-1].association_id
+
+    @staticmethod
+    def back_to_n1(cluster: Cluster, local: Local, at_ec2: Callable[..., Fault]) -> float:
+        """A move to n2 that nobody settled, and an order that takes it back to n1; since when."""
+        local.settle_on_n1(cluster)
+        claim = local.n1_dies(cluster)
+        time.sleep(0.5)
+        since = cluster.aws.journal.now()
+        lost = at_ec2("lost_reply")
+        local.hear(claim)
+        lost.clear()
+        local.operate({"verb": "failover", "cluster": cluster.id, "target": "n1", "force": True})
+        after_the_deadline(local)
+        assert (cluster.address.phase, cluster.world.holder()) == (Phase.MOVING, "n2")
+        return since
+
+    def test_a_grant_that_overtakes_a_move_asks_ec2_whatever_a_look_would_say(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local, at_ec2: Callable[..., Fault]
+    ) -> None:
+        since = self.back_to_n1(cluster, local, at_ec2)
+        aws.faults.describe_lag_seconds = 0.3 + aws.journal.now() - since
+        local.hear(cluster.runs("n1"))
+        assert (cluster.holder, cluster.world.holder()) == ("n1", "n1")
+
+    def test_a_resumed_move_is_not_taken_for_done_by_the_association_before_it(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local, at_ec2: Callable[..., Fault]
+    ) -> None:
+        since = self.back_to_n1(cluster, local, at_ec2)
+        refused = at_ec2("refuse")
+        local.hear(cluster.runs("n1"))
+        refused.clear()
+        assert (cluster.holder, cluster.world.holder()) == ("n1", "n2")
+        after_the_deadline(local)
+        aws.faults.describe_lag_seconds = 0.3 + aws.journal.now() - since
+        local.forget()
+        local.hear(cluster.runs("n1"))
+        assert local.told.of("decided")[0] == "R031"
+        assert (cluster.holder, cluster.world.holder()) == ("n1", "n1")
+
+    def test_drift_is_looked_at_twice_before_ec2_is_asked_to_associate(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local
+    ) -> None:
+        local.settle_on_n1(cluster)
+        since = aws.journal.now()
+        cluster.world.associate("n2")
+        cluster.world.associate("n1")  # by hand, there and back
+        by_hand = len(cluster.moves(since))
+        aws.faults.describe_lag_seconds = 0.8
+        local.hear(cluster.runs("n1", public_ips=()), after_seconds=65)
+        assert len(cluster.moves(since)) == by_hand
+        assert (cluster.address.phase, cluster.address.term) == (Phase.SETTLED, 2)
+        assert local.told.of("count") == [], "nothing was moved, so that nobody is told"
+
+    def test_the_second_look_leaves_time_for_the_call(self, cluster: Cluster, local: Local) -> None:
+        """Lambda ends the function: a look that takes the call's time would never let it begin."""
+        local.settle_on_n1(cluster)
+        cluster.world.associate("n2")
+        local.wait(65)
+        arbiter = local.arbiter.within(local.arbiter.policy.function_timeout_ms)
+        arbiter.on_report(cluster.runs("n1", public_ips=()), local.now_ms)
+        assert cluster.world.holder() == "n1"
+
+
 def test_two_addresses_of_a_cluster_move_together_and_keep_apart(
     aws: EmbeddedAws, new_cluster: Callable[..., Cluster], local: Local
 ) -> None:

@@ -113,7 +113,7 @@ def test_an_unfinished_move_is_resumed_by_one_of_them(
     assert sorted(mine.of("count") for mine in told) == [*[[]] * 9, ["Moves", "MoveTime"]]
     assert sum(LOST in str(mine) for mine in told) == 9
     calls = [call.operation for call in aws.journal.calls(since=since, service="ec2")]
-    assert calls == ["DescribeAddresses", "AssociateAddress"]
+    assert calls == ["DescribeAddresses", "DescribeAddresses", "AssociateAddress"]
     assert cluster.granted_terms() == [1, 2]
     assert (cluster.address.term, cluster.world.holder()) == (2, "n2")
 
@@ -194,8 +194,8 @@ class Meanwhile:
             happens()
         return association_id
 
-    def locate(self, allocation_id: str) -> Any:
-        return self._local.arbiter.elastic_ips.locate(allocation_id)
+    def locate(self, allocation_id: str, after_ms: int = 0) -> Any:
+        return self._local.arbiter.elastic_ips.locate(allocation_id, after_ms)
 
 
 class TestAnOrderBetweenGrantAndSettlement:

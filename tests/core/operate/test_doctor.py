@@ -102,10 +102,23 @@ class TestDoctor:
         self, cluster: Cluster, local: Local, inspection: Inspection
     ) -> None:
         local.settle_on_n1(cluster)
+        local.wait(60)
         local.hear(cluster.runs("n1"))
         local.hear(cluster.stands_by("n2"))
         cluster.world.associate("n2")
         assert self.ill(inspection, cluster)["place"].endswith("not at n1 (drift)")
+
+    def test_does_not_take_ec2s_old_word_for_drift(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local, inspection: Inspection
+    ) -> None:
+        local.settle_on_n1(cluster)
+        local.hear(cluster.runs("n1"))
+        local.hear(cluster.stands_by("n2"))
+        aws.faults.describe_lag_seconds = 600.0
+        assert self.ill(inspection, cluster) == {}
+        said = inspection.doctor({"cluster": cluster.id})["checks"]
+        (place,) = [check["sentence"] for check in said if check["check"] == "place"]
+        assert place.endswith("s ago, which EC2 may show a minute late: it does not yet")
 
     def test_says_a_split_brain_a_pause_and_a_holder_that_does_not_run_it(
         self, cluster: Cluster, local: Local, inspection: Inspection

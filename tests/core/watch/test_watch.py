@@ -12,7 +12,7 @@ from core.watch.watched import Heard, Watched
 from eip_arbiter.arbitrate.announcing import Announcement
 from eip_arbiter.aws.dynamodb_watch import DynamoDbMemory
 from eip_arbiter.decision.snapshot import Phase
-from eip_arbiter.ports import Ec2Word, MoveFailedError, Seen, Unready
+from eip_arbiter.ports import Ec2Word, Seen, Unready
 
 from lab.embedded.cloud import EmbeddedAws
 
@@ -156,19 +156,18 @@ class TestReadiness:
         assert word.refusals == {watched.cluster.instance("n2"): watched.problems}
         assert (word.at_ms, word.drift) == (watched.local.now_ms, ())
 
-    def test_an_interface_that_is_gone_is_found_by_the_dry_run(
-        self, aws: EmbeddedAws, watched: Watched
+    def test_an_interface_that_is_gone_is_replaced_by_the_one_that_ec2_describes(
+        self, watched: Watched
     ) -> None:
+        """A dry run is a check of permissions: it may not see that the interface is no more."""
         snapshot = watched.cluster.snapshot
         n2 = snapshot.nodes[watched.cluster.instance("n2")]
         gone = replace(n2, interface_id="eni-00000000000000bad")
         watched.local.arbiter.store.register(watched.cluster.id, gone, ())
         watched.calm()
-        # Else the interface that EC2 describes would be taken up.
-        aws.faults.set("error", principal="local", operation="DescribeInstances", status=400)
-        with pytest.raises(MoveFailedError):
-            watched.look(1)
-        assert "InvalidNetworkInterfaceID.NotFound" in watched.problems
+        watched.look(1)
+        assert watched.problems == ""
+        assert watched.cluster.snapshot.nodes[n2.instance_id].interface_id == n2.interface_id
 
     def test_an_unfit_standby_is_not_asked_about_at_ec2(
         self, aws: EmbeddedAws, watched: Watched
@@ -179,7 +178,19 @@ class TestReadiness:
         made = [call.operation for call in watched.cluster.calls(since, "local")]
         assert "AssociateAddress" not in made
 
+    def test_what_ec2_tells_right_after_a_move_is_no_drift(
+        self, aws: EmbeddedAws, watched: Watched
+    ) -> None:
+        aws.faults.describe_lag_seconds = 600.0
+        for _ in range(2):
+            watched.calm()
+            assert watched.look(20)["not_ready"] == 0
+        watched.local.wait(60)
+        watched.calm()
+        assert watched.look(1)["not_ready"] == 1
+
     def test_drift_is_found_in_ec2s_own_words(self, watched: Watched) -> None:
+        watched.local.wait(60)
         watched.calm()
         watched.cluster.world.associate("n2")
         watched.look(1)

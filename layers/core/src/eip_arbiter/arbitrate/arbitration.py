@@ -16,14 +16,14 @@ from eip_contract.report import NodeReport, ReportRejected
 from eip_arbiter.arbitrate import announcing, narrating
 from eip_arbiter.arbitrate.announcing import Announcer, Silent
 from eip_arbiter.arbitrate.lookups import Lookups, NotTaggedError
-from eip_arbiter.arbitrate.moving import ElasticIps
+from eip_arbiter.arbitrate.moving import ElasticIps, Look
 from eip_arbiter.arbitrate.outbox import Outbox
 from eip_arbiter.arbitrate.registering import Registry
 from eip_arbiter.arbitrate.settling import Settler
 from eip_arbiter.decision import decide
 from eip_arbiter.decision.outcome import Change, Decision, Keep, Note, Resume
 from eip_arbiter.decision.policy import Policy
-from eip_arbiter.decision.snapshot import AHEAD_SECONDS, Address, Node, Order, Snapshot
+from eip_arbiter.decision.snapshot import AHEAD_SECONDS, Address, Node, Order, Phase, Snapshot
 from eip_arbiter.decision.transition import apply, ordered
 from eip_arbiter.ports import (
     Committed,
@@ -250,11 +250,9 @@ class Arbiter:
             return snapshot
         self.telemetry.decided(change.rule, change.sentence, **facts)
         if not isinstance(change, Note):
-            # A resumed move may have got as far as EC2 before.
-            look = isinstance(change, Resume)
-            return self._settler.settle(
-                outcome.snapshot, address.resource, change.sentence, look=look
-            )
+            overtook = Look.NONE if address.phase is Phase.MOVING else Look.RECORDED
+            look = Look.RESUMED if isinstance(change, Resume) else overtook
+            return self._settler.settle(outcome.snapshot, address.resource, change.sentence, look)
         if change.refusal and change.refusal != address.refusal:
             self.telemetry.count("SplitBrain", snapshot.cluster_id)
             self.announcer.announce(

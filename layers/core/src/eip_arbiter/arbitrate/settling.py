@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from eip_arbiter.arbitrate import announcing, narrating
 from eip_arbiter.arbitrate.announcing import Announcer
-from eip_arbiter.arbitrate.moving import ElasticIps, Mover
+from eip_arbiter.arbitrate.moving import ElasticIps, Look, Mover
 from eip_arbiter.arbitrate.outbox import Outbox
 from eip_arbiter.decision import transition
 from eip_arbiter.decision.policy import Policy
@@ -38,8 +38,8 @@ class Settler:
         snapshot: Snapshot,
         resource: str,
         sentence: str,
+        look: Look,
         *,
-        look: bool,
         again: bool = True,
     ) -> Snapshot:
         """Makes EC2 agree with the grant in force, then writes that it does.
@@ -51,15 +51,15 @@ class Settler:
         started_ms = self.clock()
         try:
             mover = Mover(self.elastic_ips, self.policy, self.clock, self.ends_at_ms)
-            placed = mover.place(snapshot, address, look=look)
+            placed = mover.place(snapshot, address, look)
         except MoveFailedError as error:
             return self._failed(snapshot, address, error)
         # Before the settlement, which ends their waiting: so they cost no call of their own.
         told = self.outbox.put(snapshot.waiting)
         settled = transition.settle(
             address,
-            placed.association_id if placed else None,
-            placed.interface_id if placed else None,
+            placed.association.association_id if placed.association else None,
+            placed.association.interface_id if placed.association else None,
             self.clock(),
         )
         outcome = self.store.settle(snapshot, settled, told)
@@ -74,8 +74,11 @@ class Settler:
             f"settled: {narrating.where(snapshot, settled)}",
             **narrating.fields(snapshot, settled),
         )
-        if settled.association_id != address.association_id:
-            # EC2 changed something: an address that was found in its place has not moved.
+        if settled.association_id != address.association_id and (
+            placed.called or look is not Look.RECORDED
+        ):
+            # EC2 changed something: an address that was found in its place has not moved, unless
+            # it was by the call of whoever did not settle this move.
             self.telemetry.count("Moves", snapshot.cluster_id)
             self.telemetry.count("MoveTime", snapshot.cluster_id, self.clock() - started_ms)
             self.announcer.announce(
@@ -155,7 +158,7 @@ class Settler:
             if again and under_way:
                 return again
             if again:
-                return self.settle(again, address.resource, why, look=True, again=False)
+                return self.settle(again, address.resource, why, Look.RESUMED, again=False)
         return now or snapshot
 
     def _is_to_look_again(self, mine: Address, now: Address) -> bool:

@@ -66,8 +66,9 @@ class Ec2Addresses:
             if failed.code != "InvalidAssociationID.NotFound":
                 raise
 
-    def locate(self, allocation_id: str) -> Association | None:
-        """One DescribeAddresses."""
+    def locate(self, allocation_id: str, after_ms: int = 0) -> Association | None:
+        """One DescribeAddresses, which may lag behind an association."""
+        time.sleep(after_ms / 1000)
         answer = _ask(self._client.describe_addresses, AllocationIds=[allocation_id])
         return _association(answer["Addresses"][0])
 

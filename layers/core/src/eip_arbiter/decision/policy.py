@@ -25,18 +25,18 @@ class Policy:
 
     `answer_ms`: how long a challenged holder may be silent. `move_ms`: from a grant until somebody
     else may resume it. `retry_ms`: the same after EC2 refused the call. `release_ms`: how long a
-    released address waits for a claim. `drift_ms`: how long the metadata service may lag behind
-    EC2. `alert_report_ms`: the reports' cadence in an alarm. `start_timeout_ms`: Pacemaker's
-    time-out for the resource's start. `brake_moves` in `brake_window_ms`: so many automatic moves
-    put the flap brake on. `follow_ms`: how long an order's target may leave the address unclaimed
-    while Pacemaker starts elsewhere.
+    released address waits for a claim. `drift_ms`: from a settlement until it counts
+    that the holder's metadata service does not show the address. `alert_report_ms`: the reports'
+    cadence in an alarm. `start_timeout_ms`: Pacemaker's time-out for the resource's start.
+    `brake_moves` in `brake_window_ms`: so many automatic moves put the flap brake on. `follow_ms`:
+    how long an order's target may leave the address unclaimed while Pacemaker starts elsewhere.
     """
 
     answer_ms: int = 3_000
     move_ms: int = 10_000
     retry_ms: int = 2_000
     release_ms: int = 60_000
-    drift_ms: int = 60_000
+    drift_ms: int = 15_000
     alert_report_ms: int = 1_000
     start_timeout_ms: int = 60_000
     function_timeout_ms: int = 9_000

@@ -14,7 +14,7 @@ from eip_arbiter.decision.case import Case
 from eip_arbiter.decision.policy import Policy
 from eip_arbiter.decision.snapshot import Address, Node, Phase, Snapshot
 from eip_arbiter.ports import Association, MoveFailedError
-from eip_arbiter.watch.watching import drift
+from eip_arbiter.watch.watching import drift, elsewhere
 
 ASKING_MS = 4_000
 """No call to EC2 begins later than this after the request came: with the longest one the answer is
@@ -153,8 +153,12 @@ def _address(case: Case) -> Check:
 
 
 def _place(case: Case, places: Mapping[str, Association | None]) -> Check:
-    """Whether EC2 agrees with the state."""
+    """Whether EC2 agrees with the state, as far as its descriptions can show that yet."""
     wrong = drift(case, places)
+    if not wrong and elsewhere(case, places):
+        age_s = (case.now_ms - case.address.changed_at_ms) // 1000
+        waits = f"{_it(case.address)} was moved {age_s} s ago, which EC2 may show a minute late"
+        return Check("place", ok=True, sentence=f"{waits}: it does not yet")
     sentence = "; ".join(wrong) or f"EC2 has {_it(case.address)} where the state says"
     return Check("place", not wrong, sentence)
 

@@ -31,6 +31,8 @@ EC2's request limit as the call itself is."""
 DRY_RUNS_PER_RUN = 300
 """After so many, one standby that EC2 would take is enough to know."""
 MINUTE_MS = 60_000
+DESCRIBED_LATE_MS = MINUTE_MS
+"""For so long after a change, what EC2 tells of an association may be what was before it."""
 RETIRED_MS = 60 * MINUTE_MS
 """An address without a tag of which no node spoke for so long is taken for retired."""
 
@@ -268,18 +270,28 @@ def retired(case: Case, tagged: Mapping[str, Association | None]) -> bool:
 
 
 def drift(case: Case, tagged: Mapping[str, Association | None]) -> tuple[str, ...]:
-    """Where EC2 has the address elsewhere than the state says, or not under the cluster's tag."""
+    """Where EC2 has the address elsewhere than the state says, or not under the cluster's tag.
+
+    What was changed a moment ago is not judged: EC2's descriptions are eventually consistent.
+    """
     address = case.address
     if address.allocation_id not in tagged:
         tag = f"eip-arbiter:cluster={case.snapshot.cluster_id}"
         return (f"EC2 has no {address.public_ip} that is tagged {tag}",)
+    is_young = case.now_ms - address.changed_at_ms < DESCRIBED_LATE_MS
+    where = None if is_young else elsewhere(case, tagged)
+    return (where,) if where else ()
+
+
+def elsewhere(case: Case, tagged: Mapping[str, Association | None]) -> str | None:
+    """Where EC2 says that the address is, if the state says that it is settled elsewhere."""
+    address, place = case.address, tagged.get(case.address.allocation_id)
     if case.holder is None or address.phase is Phase.MOVING:
-        return ()
-    place = tagged[address.allocation_id]
+        return None
     if place and place.interface_id == case.holder.interface_id:
-        return ()
+        return None
     where = place.interface_id if place else "nowhere"
-    return (f"EC2 has {address.public_ip} at {where}, not at {case.holder.name} (drift)",)
+    return f"EC2 has {address.public_ip} at {where}, not at {case.holder.name} (drift)"
 
 
 def _it(address: Address) -> str:
