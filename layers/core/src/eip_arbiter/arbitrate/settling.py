@@ -145,7 +145,7 @@ class Settler:
             if now is None or address is None or node is None:
                 break
             if self._is_to_look_again(overtaken, address):
-                return self.settle(now, address.resource, sentence, look=True, again=False)
+                return self.settle(now, address.resource, sentence, Look.RESUMED, again=False)
             if found and found.interface_id == node.interface_id:
                 return now
             under_way = address.phase is Phase.MOVING and self.clock() < address.deadline_ms
