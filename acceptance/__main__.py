@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 import time
@@ -24,6 +25,11 @@ from acceptance.whole import carry_out
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5})
 _TIMED = Config(retries={"total_max_attempts": 1}, read_timeout=60)
 """EC2's calls are measured, so that nothing may be tried again without being seen."""
+_REGIONAL = Config(
+    signature_version="s3v4",
+    s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
+)
+"""A new bucket's global name redirects for some hours, and a node does not follow redirects."""
 _ACCOUNT = re.compile(r"\d{12}")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,23}")
 _REFUSED = 2
@@ -31,8 +37,10 @@ _REFUSED = 2
 
 def say(text: str) -> None:
     """A line of progress, with the time."""
-    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
-    sys.stdout.flush()
+    # A terminal that was closed must not end the clean-up.
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+        sys.stdout.flush()
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -74,7 +82,7 @@ def account_of(session: Any, given: argparse.Namespace) -> Account:
         raise AcceptanceError("no region: --region, or AWS_DEFAULT_REGION")
 
     def client(service: str) -> Any:
-        config = _TIMED if service == "ec2" else _CONFIG
+        config = {"ec2": _TIMED, "s3": _REGIONAL}.get(service, _CONFIG)
         return session.client(service, region_name=region, config=config)
 
     caller = client("sts").get_caller_identity()

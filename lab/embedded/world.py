@@ -306,12 +306,9 @@ class StackWorld(World):
         metadata_dir: Path,
         cluster_id: str,
         instances: Mapping[str, str],
-        *,
-        metadata_lag_seconds: float = 0.0,
         layout: Layout = LAYOUTS["private"],
     ) -> None:
         self._begin(aws, metadata_dir, cluster_id, layout)
-        self.metadata_lag_seconds = metadata_lag_seconds
         found = self._ec2.describe_instances(InstanceIds=list(instances.values()))
         by_id = {made["InstanceId"]: made for r in found["Reservations"] for made in r["Instances"]}
         for name, instance_id in instances.items():
