@@ -70,9 +70,19 @@ def _failover(run: Run, row_id: str, act: Callable[[str, str], Callable[[], floa
     began = began_at()
     granted = _granted(run, before["term"])
     run.await_well()
-    shown = run.nodes.run(run.instances()[standby], commands.LIST_CLUSTER)
-    banned = [f"{key} on {node}" for key, node in _FAILURE.findall(shown)]
+    banned = _banned(run, run.instances()[standby])
     return judge.moved(row_id, granted - began if granted else None, served - began, banned)
+
+
+def _banned(run: Run, instance: str) -> list[str]:
+    """The failures that Pacemaker still remembers once the agents had their time to clean up."""
+    deadline = time.monotonic() + run.pace.message
+    while True:
+        shown = run.nodes.run(instance, commands.LIST_CLUSTER)
+        failures = [f"{key} on {node}" for key, node in _FAILURE.findall(shown)]
+        if not failures or time.monotonic() > deadline:
+            return failures
+        run.sleep(run.pace.poll)
 
 
 def _serves(run: Run, node: str) -> float | None:

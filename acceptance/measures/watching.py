@@ -10,7 +10,7 @@ from typing import Any
 
 from acceptance import judge
 from acceptance.rows import Row
-from acceptance.run import Run
+from acceptance.run import CLUSTER, Run
 from acceptance.waiting import AcceptanceError
 
 
@@ -30,7 +30,7 @@ def widget(run: Run) -> list[Row]:
         "width": 900,
         "height": 600,
     }
-    html = run.invoke("Widget", {"widgetContext": context})
+    html = run.invoke("Widget", {"cluster": CLUSTER, "widgetContext": context})
     return [judge.page(html, list(run.instances()))]
 
 

@@ -26,9 +26,10 @@ def bring_probe() -> str:
 
 
 def begin(*arguments: str) -> str:
-    """Starts a probe that runs on when the command has ended."""
+    """Starts a probe, whose name is its second argument; it runs on when the command has ended."""
     shown = " ".join(arguments)
-    return f"{_FOLDER}; setsid {_RUN} {shown} > \"$folder/eip-acceptance.log\" 2>&1 < /dev/null &"
+    log = f'"$folder/eip-acceptance-{arguments[1]}.log"'
+    return f"{_FOLDER}; setsid {_RUN} {shown} > {log} 2>&1 < /dev/null &"
 
 
 def ask(*arguments: str) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 from account.answered import RefusedError
 
 from acceptance.on_node.commands import POWER_LOSS
+from lab.embedded.later import Later
 from lab.simulated.cluster import SimulatedCluster
 from lab.site import AGENT_PATH
 
@@ -38,12 +39,18 @@ class SimulatedCommands:
         cluster: The nodes.
         names: Instance id -> node.
         is_cut: Whether a node has no way to AWS now.
+        later: Where a node boots: its processes end with the thread that starts them.
     """
 
     def __init__(
-        self, cluster: SimulatedCluster, names: Mapping[str, str], is_cut: Callable[[str], bool]
+        self,
+        cluster: SimulatedCluster,
+        names: Mapping[str, str],
+        is_cut: Callable[[str], bool],
+        later: Later,
     ) -> None:
         self._cluster, self._names, self._is_cut = cluster, dict(names), is_cut
+        self._later = later
         self._numbers = itertools.count(1)
         self._invocations: dict[str, dict[str, Any]] = {}
         self.carried_out: list[tuple[str, str]] = []
@@ -136,8 +143,7 @@ class SimulatedCommands:
         (self._disk(node) / "eip-acceptance-power").write_text(f"{time.time():.9f}\n")
         self._end_all(node)
         self._cluster.power_off(node)
-        time.sleep(BOOT_SECONDS)
-        self._cluster.power_on(node)
+        self._later.run(BOOT_SECONDS, lambda: self._cluster.power_on(node))
 
     def _end_all(self, node: str) -> None:
         running = self._disk(node) / "running"

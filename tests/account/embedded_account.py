@@ -182,7 +182,9 @@ class EmbeddedAccount:
             self._folder, self.aws, self.world, pages, cluster_id=CLUSTER
         )
         names = {instance: node for node, instance in instances.items()}
-        self.commands = SimulatedCommands(self.cluster, names, self._cut.__contains__)
+        self.commands = SimulatedCommands(
+            self.cluster, names, self._cut.__contains__, self.aws.later
+        )
         self.cluster.up()
 
     def _delete(self, stack: Stack) -> None:
