@@ -47,7 +47,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="make acceptance ARGS=...",
-        description="Measures the product in a real account. Without --yes it says what it would do.",
+        description="Measures the product in a real account. Without --yes: says what it would do.",
     )
     add = parser.add_argument
     add("--account", help="the account to work in, 12 digits: compared with the one of the keys")
@@ -99,7 +99,9 @@ def main(given: Sequence[str] | None = None, session: Any = None) -> int:
     try:
         if not parsed.yes and not parsed.clean_up:
             names = Names(parsed.name, parsed.account or "000000000000", parsed.region or "REGION")
-            sys.stdout.write(f"{plan.text(names)}\n\nNothing was done: that needs --yes --account.\n")
+            sys.stdout.write(
+                f"{plan.text(names)}\n\nNothing was done: that needs --yes --account.\n"
+            )
             return 0
         session = session or boto3.session.Session(profile_name=parsed.profile)
         account = account_of(session, parsed)

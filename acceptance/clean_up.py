@@ -121,19 +121,21 @@ class CleanUp:
         for table in [t for page in pages for t in page["TableNames"] if t.startswith(prefix)]:
 
             def delete(table: str = table) -> None:
-                self._check_tag(dynamodb, table)
+                self._check_table(dynamodb, table)
                 dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
                 dynamodb.get_waiter("table_exists").wait(TableName=table)
                 dynamodb.delete_table(TableName=table)
 
             yield Left(f"the state table {table}", delete)
 
-    def _check_tag(self, dynamodb: Any, table: str) -> None:
-        """Refuses to delete the state of somebody else.
+    def _check_table(self, dynamodb: Any, table: str) -> None:
+        """Refuses to delete the state of somebody else, or of a stack that still works with it.
 
         Raises:
-            AcceptanceError: The table does not have the tag of this run's stack.
+            AcceptanceError: The stack is there, or the table does not have the run's tag.
         """
+        if self._stacks.find(self._names.control) is not None:
+            raise AcceptanceError("its stack is still there: left alone")
         arn = dynamodb.describe_table(TableName=table)["Table"]["TableArn"]
         tags = dynamodb.list_tags_of_resource(ResourceArn=arn)["Tags"]
         if {"Key": STACK_TAG, "Value": self._names.run} not in tags:

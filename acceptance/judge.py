@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acceptance.rows import Row
+from acceptance.rows import Row, Verdict
 
 READ_SECONDS, DRIFT_SECONDS, METADATA_LAG_SECONDS, START_TIMEOUT_SECONDS = 5, 60, 45, 60
 """The product's defaults; a test compares them with its settings and its template."""
@@ -54,11 +54,11 @@ def way(row_id: str, came: Outage, went: Outage) -> Row:
     measured = f"when it came: {came}; when it went: {went}"
     figures = {"came": came.seconds, "went": went.seconds}
     if row_id == "way_ipv4":
-        good = came.seconds is not None and came.seconds < MAPPING_SECONDS
+        fine = came.seconds is not None and came.seconds < MAPPING_SECONDS
     else:
         both = (came.seconds, went.seconds)
-        good = all(s is not None and s < INTERRUPTED_SECONDS for s in both)
-    return Row(row_id, measured, "as expected" if good else "otherwise", figures)
+        fine = all(s is not None and s < INTERRUPTED_SECONDS for s in both)
+    return Row(row_id, measured, good(fine), figures)
 
 
 def associate(seconds: Sequence[float]) -> Row:
@@ -66,7 +66,7 @@ def associate(seconds: Sequence[float]) -> Row:
     most = max(seconds)
     measured = f"{len(seconds)} calls: median {statistics.median(seconds):.2f} s, most {most:.2f} s"
     figures = {"median": statistics.median(seconds), "most": most}
-    return Row("associate", measured, _good(most < READ_SECONDS), figures)
+    return Row("associate", measured, good(most < READ_SECONDS), figures)
 
 
 def describe(seconds: Sequence[float | None], waited: float) -> Row:
@@ -78,20 +78,22 @@ def describe(seconds: Sequence[float | None], waited: float) -> Row:
         measured = f"still the former place after {waited:.0f} s"
         return Row("describe", measured, "otherwise", figures)
     measured = f"{late} of {len(known)} moves were shown late, by {max(known):.2f} s at the most"
-    return Row("describe", measured, _good(max(known) < DRIFT_SECONDS), figures)
+    return Row("describe", measured, good(max(known) < DRIFT_SECONDS), figures)
 
 
 def code(row_id: str, answered: str, expected: str) -> Row:
     """What AWS answered, by its code."""
-    return Row(row_id, answered, _good(answered == expected))
+    return Row(row_id, answered, good(answered == expected))
 
 
 def metadata_lag(came: float | None, went: float | None, waited: float) -> Row:
     """How late the metadata service was; None where it did not tell at all."""
-    texts = [f"{lag:.1f} s" if lag is not None else f"not in {waited:.0f} s" for lag in (came, went)]
-    good = all(lag is not None and lag < METADATA_LAG_SECONDS for lag in (came, went))
+    texts = [
+        f"{lag:.1f} s" if lag is not None else f"not in {waited:.0f} s" for lag in (came, went)
+    ]
+    fine = all(lag is not None and lag < METADATA_LAG_SECONDS for lag in (came, went))
     measured = f"that it came: {texts[0]}; that it went: {texts[1]}"
-    return Row("metadata_lag", measured, _good(good), {"came": came, "went": went})
+    return Row("metadata_lag", measured, good(fine), {"came": came, "went": went})
 
 
 def metadata_alone(asked: int, silent: int, apart_seconds: float) -> Row:
@@ -103,21 +105,21 @@ def metadata_alone(asked: int, silent: int, apart_seconds: float) -> Row:
         apart_seconds: How long the node had no other way meanwhile.
     """
     measured = f"{asked - silent} of {asked} answers, {apart_seconds:.0f} s of them without a way"
-    return Row("metadata_alone", measured, _good(asked > 0 and not silent))
+    return Row("metadata_alone", measured, good(asked > 0 and not silent))
 
 
 def identity(answer: str) -> Row:
     """What a node was told that spoke in another one's name: "accepted", or an error."""
     if answer == "accepted":
         return Row("identity", "accepted: a node can speak for another one", "otherwise")
-    return Row("identity", answer, _good("AccessDenied" in answer))
+    return Row("identity", answer, good("AccessDenied" in answer))
 
 
 def untagged(doctor: Mapping[str, Any]) -> Row:
     """What `doctor` said while the standby's interface had no tag."""
     told = [c["sentence"] for c in doctor["checks"] if c["check"] == "standby" and not c["ok"]]
     measured = "; ".join(told) or "nothing: the dry run was allowed"
-    return Row("untagged", measured, _good("UnauthorizedOperation" in measured))
+    return Row("untagged", measured, good("UnauthorizedOperation" in measured))
 
 
 def notice(body: str | None, sentence: str) -> Row:
@@ -126,7 +128,7 @@ def notice(body: str | None, sentence: str) -> Row:
         return Row("notice", "nothing came", "otherwise")
     text = _json_text(body)
     measured = "valid JSON, with the sentence" if text and sentence in text else f"came as {body!r}"
-    return Row("notice", measured, _good(text is not None and sentence in text))
+    return Row("notice", measured, good(text is not None and sentence in text))
 
 
 def raw_quote(body: str | None, dead_letter: str | None) -> Row:
@@ -146,7 +148,7 @@ def page(html: Any, nodes: Sequence[str]) -> Row:
         return Row("widget", f"no HTML: {str(html)[:200]}", "otherwise")
     missing = [node for node in nodes if node not in html]
     measured = f"{len(html)} characters of HTML" + (f", without {missing}" if missing else "")
-    return Row("widget", measured, _good(not missing))
+    return Row("widget", measured, good(not missing))
 
 
 def moved(row_id: str, grant: float | None, served: float, banned: Sequence[str]) -> Row:
@@ -154,20 +156,21 @@ def moved(row_id: str, grant: float | None, served: float, banned: Sequence[str]
     parts = [f"granted after {grant:.1f} s" if grant is not None else "no grant in the history"]
     parts.append(f"the service ran there after {served:.1f} s")
     parts += [f"{failure} has failed" for failure in banned]
-    good = grant is not None and served < START_TIMEOUT_SECONDS and not banned
-    return Row(row_id, "; ".join(parts), _good(good), {"grant": grant, "served": served})
+    fine = grant is not None and served < START_TIMEOUT_SECONDS and not banned
+    return Row(row_id, "; ".join(parts), good(fine), {"grant": grant, "served": served})
 
 
 def search(found: Mapping[str, float], messages: Sequence[str]) -> Row:
     """The sum that each SEARCH expression found, by its label, and what CloudWatch said."""
     measured = ", ".join(f"{label}: {total:.0f}" for label, total in found.items()) or "nothing"
     measured += "".join(f"; {message}" for message in messages)
-    good = found.get("moves", 0) > 0 and not messages
-    return Row("search", measured, _good(good), {"moves_counted": found.get("moves")})
+    fine = found.get("moves", 0) > 0 and not messages
+    return Row("search", measured, good(fine), {"moves_counted": found.get("moves")})
 
 
-def _good(good: bool) -> Any:
-    return "as expected" if good else "otherwise"
+def good(is_good: bool) -> Verdict:
+    """The verdict on what was measured."""
+    return "as expected" if is_good else "otherwise"
 
 
 def _json_text(body: str) -> str | None:

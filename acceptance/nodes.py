@@ -52,7 +52,7 @@ class Nodes:
             TimeoutSeconds=max(30, int(limit)),
         )["Command"]["CommandId"]
         shown = commands[-1] if len(commands[-1]) < 100 else f"{commands[-1][:100]}..."  # noqa: PLR2004
-        deadline = time.monotonic() + limit + 60
+        deadline = time.monotonic() + limit + self._pace.look
         while (ended := self._ended(sent, instance)) is None:
             if time.monotonic() > deadline:
                 raise AcceptanceError(f"{instance} did not answer in {limit:.0f} s: {shown}")

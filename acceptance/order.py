@@ -15,7 +15,7 @@ from acceptance.waiting import AcceptanceError
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A measurement: the rows it answers, about how many minutes, and what it does to the account."""
+    """A measurement: the rows it answers, how many minutes it may take, what it does."""
 
     rows: tuple[str, ...]
     measure: Callable[[Run], list[Row]]
@@ -25,7 +25,9 @@ class Step:
 
 STEPS = (
     Step(("doctor",), watching.doctor, 0.1, "asks the product's own doctor"),
-    Step(("dry_run",), addresses.dry_run, 0.2, "makes and deletes an interface, dry-runs towards it"),
+    Step(
+        ("dry_run",), addresses.dry_run, 0.2, "makes and deletes an interface, dry-runs towards it"
+    ),
     Step(("unknown_instance",), addresses.unknown_instance, 0.1, "asks for an instance"),
     Step(
         ("associate", "describe"),
@@ -41,17 +43,17 @@ STEPS = (
     Step(("alarm",), notices.alarm, 0.2, "sets an alarm of the stack off"),
     Step(("order",), failovers.order, 2, "failover to the standby by the operator's verb"),
     Step(("switchover",), failovers.switchover, 2, "has Pacemaker move the resource back"),
-    Step(("power_loss",), failovers.power_loss, 5, "restarts the active node's kernel at once"),
+    Step(("power_loss",), failovers.power_loss, 4, "restarts the active node's kernel at once"),
     Step(
         ("way_ipv4", "way_ipv6", "metadata_lag", "metadata_alone"),
         ways.without_endpoints,
-        8,
+        5,
         "puts an Elastic IP of its own on the standby and takes it away",
     ),
     Step(
         ("way_endpoint",),
         ways.with_endpoints,
-        6,
+        5.5,
         "the same again, once the stack has been given VPC endpoints",
     ),
     Step(("search",), watching.search, 1, "reads the metrics as the dashboard does"),
@@ -65,8 +67,8 @@ def measure(run: Run, steps: tuple[Step, ...] = STEPS) -> None:
     for step in steps:
         blind: Mapping[str, str] = run.account.blind
         hidden = [row for row in step.rows if row in blind]
-        for row in hidden:
-            _take(run, not_seen(row, blind[row]))
+        for row_id in hidden:
+            _take(run, not_seen(row_id, blind[row_id]))
         if len(hidden) == len(step.rows):
             continue
         run.say(f"measuring {', '.join(row for row in step.rows if row not in hidden)}")

@@ -94,8 +94,9 @@ def template_of(s3: Any, bucket: str, file: Path) -> Mapping[str, str]:
     if len(text.encode()) <= MAX_BODY:
         return {"TemplateBody": text}
     s3.put_object(Bucket=bucket, Key=file.name, Body=text.encode())
+    # CloudFormation reads it by the rights of the caller, so that a signature is not needed.
     url = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": file.name})
-    return {"TemplateURL": str(url)}
+    return {"TemplateURL": str(url).partition("?")[0]}
 
 
 def classic_parameters(s3: Any, names: Names, package: Path) -> dict[str, str]:

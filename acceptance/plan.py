@@ -29,12 +29,18 @@ class Made:
 MADE = (
     Made("instances t4g.micro, with 8 GB gp3 each", 2, 0.0084 + 0.0009),
     Made("public IPv4 addresses: two of the nodes, two Elastic IPs", 4, 0.005),
-    Made("interface endpoints in a zone (EventBridge, Secrets Manager), for half of the time", 4, 0.01),
+    Made(
+        "interface endpoints in a zone (EventBridge, Secrets Manager), for half of the time",
+        4,
+        0.01,
+    ),
     Made("secret: Corosync's key", 1, 0.0006),
     Made("alarms, 15 metrics of them", 10, 0.0002),
     Made("custom metrics", 8, 0.0004),
     Made("dashboard (three of an account are free; else up to 3.00 a month)", 1, 0.0042),
-    Made("Lambda, DynamoDB, EventBridge, SNS, SQS, S3, logs, for some thousand calls", 1, once=0.05),
+    Made(
+        "Lambda, DynamoDB, EventBridge, SNS, SQS, S3, logs, for some thousand calls", 1, once=0.05
+    ),
     Made("moves of an Elastic IP, below the 100 a month that are free", 30),
     Made("VPC, subnets, routes, security groups, roles, two interfaces for a minute", 1),
 )
@@ -66,7 +72,9 @@ def text(names: Names) -> str:
     ]
     lines += [f"  {step.does} ({', '.join(step.rows)})" for step in STEPS]
     lines += ["", "and deletes all of it, the state table too, also if it fails or is stopped.", ""]
-    lines.append("Costs, by the published prices of us-east-1 (look them up before you rely on them):")
+    lines.append(
+        "Costs, by the published prices of us-east-1 (look them up before you rely on them):"
+    )
     lines += [f"  {made.cost:5.3f} USD  {made.count:2} {made.what}" for made in MADE]
     lines.append(f"  {cost():5.3f} USD  in all")
     return "\n".join(lines)

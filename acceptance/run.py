@@ -112,7 +112,9 @@ class Run:
         Raises:
             AcceptanceError: It was refused, or its outcome is not known.
         """
-        answer: dict[str, Any] = self.invoke("Operate", {"verb": verb, "cluster": CLUSTER, **fields})
+        answer: dict[str, Any] = self.invoke(
+            "Operate", {"verb": verb, "cluster": CLUSTER, **fields}
+        )
         if answer["outcome"] in {"refused", "unknown"}:
             raise AcceptanceError(f"{verb}: {answer['sentence']}")
         return answer
@@ -153,7 +155,7 @@ class Run:
         status = self.operate("status")
         (address,) = status["addresses"]
         states = {node["node"]: node["resources"].get(RESOURCE) for node in status["nodes"]}
-        wanted = {name: "stopped" for name in self.instances()} | {address["holder"]: "started"}
+        wanted = dict.fromkeys(self.instances(), "stopped") | {address["holder"]: "started"}
         return states == wanted
 
     def sleep(self, seconds: float) -> None:

@@ -104,8 +104,10 @@ class Stacks:
             raise AcceptanceError(f"the stack {stack} was not made by this program: left alone")
         # A stack that is being updated takes no deletion; one that is being made does.
         self._pace.until(
-            lambda: not str(self._status(stack)).startswith("UPDATE_")
-            or str(self._status(stack)).endswith(("COMPLETE", "FAILED")),
+            lambda: (
+                not str(self._status(stack)).startswith("UPDATE_")
+                or str(self._status(stack)).endswith(("COMPLETE", "FAILED"))
+            ),
             f"the update of {stack} has ended",
             self._pace.stack,
         )

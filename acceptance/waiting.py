@@ -30,9 +30,10 @@ class Pace:
     command: float = 900.0
     lead: float = 5.0
     came: float = 45.0
-    went: float = 420.0
+    went: float = 300.0
     message: float = 180.0
     metric: float = 420.0
+    names: float = 90.0
     failover: float = 180.0
     moves: int = 20
 

@@ -78,7 +78,9 @@ def _shown_after(run: Run, address: str, association: str) -> float | None:
     began = time.monotonic()
     first = True
     while time.monotonic() - began < run.pace.message:
-        (found,) = run.account.client("ec2").describe_addresses(AllocationIds=[address])["Addresses"]
+        (found,) = run.account.client("ec2").describe_addresses(AllocationIds=[address])[
+            "Addresses"
+        ]
         if found.get("AssociationId") == association:
             return 0.0 if first else time.monotonic() - began
         first = False
@@ -134,7 +136,9 @@ def terminated(run: Run) -> list[Row]:
         return ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
 
     run.pace.until(
-        lambda: state()["State"]["Name"] == "terminated", f"{instance} is terminated", run.pace.stack
+        lambda: state()["State"]["Name"] == "terminated",
+        f"{instance} is terminated",
+        run.pace.stack,
     )
     interfaces = len(state()["NetworkInterfaces"])
     while time.monotonic() - began < run.pace.stack:
@@ -142,7 +146,6 @@ def terminated(run: Run) -> list[Row]:
         if "AssociationId" not in found:
             seconds = time.monotonic() - began
             measured = f"off after {seconds:.0f} s; {interfaces} interfaces are shown"
-            good = "otherwise" if interfaces else "as expected"
-            return [Row("terminated", measured, good, {"off": seconds})]
+            return [Row("terminated", measured, judge.good(not interfaces), {"off": seconds})]
         run.sleep(run.pace.look)
     return [Row("terminated", "the address is still associated", "otherwise", {"off": None})]

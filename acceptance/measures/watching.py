@@ -17,8 +17,7 @@ from acceptance.waiting import AcceptanceError
 def doctor(run: Run) -> list[Row]:
     """The product's own checks, once both nodes have been heard."""
     answer = run.operate("doctor")
-    good = "as expected" if answer["outcome"] == "well" else "otherwise"
-    return [Row("doctor", answer["sentence"], good)]
+    return [Row("doctor", answer["sentence"], judge.good(answer["outcome"] == "well"))]
 
 
 def widget(run: Run) -> list[Row]:
@@ -81,16 +80,16 @@ def logs(run: Run) -> list[Row]:
     deadline = time.monotonic() + run.pace.metric
     while True:
         pages = client.get_paginator("filter_log_events").paginate(
-            logGroupName=group, filterPattern='{ $.level = "INFO" && $.rule = "R*" }'
+            logGroupName=group, filterPattern='{ ($.level = "INFO") && ($.rule = "R*") }'
         )
         # A page may be empty although a later one is not.
         found: Any = next((page["events"] for page in pages if page["events"]), [])
         if found:
             line = json.loads(found[0]["message"])
             stamp = str(line.get("timestamp", ""))
-            good = re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", stamp) is not None
+            dated = re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", stamp) is not None
             measured = f"{line['rule']} at level {line['level']}, timestamp {stamp or 'missing'}"
-            return [Row("logs", measured, "as expected" if good else "otherwise")]
+            return [Row("logs", measured, judge.good(dated))]
         if time.monotonic() > deadline:
             return [Row("logs", "no line with level INFO and a rule", "otherwise")]
         run.sleep(run.pace.poll)

@@ -15,6 +15,8 @@ from acceptance.run import Run
 from acceptance.waiting import AcceptanceError
 
 _METADATA = "metadata"
+_LEAST_SECONDS = 60.0
+"""For so long a way may still work by what EC2 has not carried out yet."""
 _FAMILIES = {"way_ipv4": "ipv4", "way_ipv6": "ipv6", "way_endpoint": "ipv4"}
 
 
@@ -28,6 +30,7 @@ def without_endpoints(run: Run) -> list[Row]:
 def with_endpoints(run: Run) -> list[Row]:
     """The same once the nodes' stack has been given endpoints."""
     run.stacks.change(run.names.classic, "PrivateEndpoints", "yes")
+    run.sleep(run.pace.names)  # until the nodes get the endpoints' addresses by the usual names
     return _come_and_go(run, ["way_endpoint"], min(60.0, run.pace.went), metadata=False)
 
 
@@ -52,23 +55,35 @@ def _come_and_go(
     came_at = time.time()
     addresses.associate(run, interface)
     run.sleep(run.pace.came)
-    run.say(f"it goes again, and {standby} is watched for {went_seconds:.0f} s")
+    run.say(f"it goes again, and {standby} is watched for up to {went_seconds:.0f} s")
     went_at = time.time()
     addresses.free(run)
-    run.sleep(went_seconds)
+    _await_back(run, instance, ways, went_seconds)
+    ended_at = time.time()
     found = {p: _seen(run, instance, p, whole=True) for p in probes}
     rows, apart = [], 0.0
     for row in ways:
         seen = found[row]
         _check(row, seen, came_at)
         came = judge.outage(seen["changes"], came_at, went_at)
-        went = judge.outage(seen["changes"], went_at, went_at + went_seconds)
+        went = judge.outage(seen["changes"], went_at, ended_at)
         rows.append(judge.way(row, came, went))
         if row == "way_ipv4":
             apart = sum(o.waited if o.seconds is None else o.seconds for o in (came, went))
     if metadata:
         rows += _of_metadata(run, found[_METADATA], came_at, went_at, apart)
     return rows
+
+
+def _await_back(run: Run, instance: str, ways: Sequence[str], seconds: float) -> None:
+    """Waits until every way works again; a node that cannot be asked has none."""
+    began = time.monotonic()
+    run.sleep(min(_LEAST_SECONDS, seconds))
+    while (left := seconds - (time.monotonic() - began)) > 0:
+        seen = [_seen(run, instance, way, seconds=left) for way in ways]
+        if all(one and one["changes"][-1]["ok"] for one in seen):
+            return
+        run.sleep(min(left, run.pace.poll))
 
 
 def _of_metadata(run: Run, seen: Any, came_at: float, went_at: float, apart: float) -> list[Row]:
@@ -91,14 +106,16 @@ def _of_metadata(run: Run, seen: Any, came_at: float, went_at: float, apart: flo
     ]
 
 
-def _seen(run: Run, instance: str, probe: str, *, whole: bool = False) -> Any:
-    """What a probe has seen so far, None where it has not begun.
+def _seen(
+    run: Run, instance: str, probe: str, *, whole: bool = False, seconds: float | None = None
+) -> Any:
+    """What a probe has seen so far, None where it has not begun or cannot be asked in time.
 
     Raises:
-        AcceptanceError: With `whole`, that it has seen nothing.
+        AcceptanceError: With `whole`, instead of None.
     """
     try:
-        return json.loads(run.nodes.run(instance, commands.ask("show", probe)))
+        return json.loads(run.nodes.run(instance, commands.ask("show", probe), seconds=seconds))
     except AcceptanceError:
         if whole:
             raise

@@ -73,7 +73,9 @@ def watch_way(name: str, family: str, seconds: float) -> None:
     def ask() -> bool:
         try:
             # EventBridge refuses an empty list, which changes nothing.
-            Endpoint("events", "1.1", settings, keyring).call("AWSEvents.PutEvents", {"Entries": []})
+            Endpoint("events", "1.1", settings, keyring).call(
+                "AWSEvents.PutEvents", {"Entries": []}
+            )
         except ExchangeError as error:
             return error.kind in {"http", "refused", "throttled", "credentials"}
         return True
@@ -128,13 +130,14 @@ def keep(name: str, seen: dict[str, Any]) -> None:
 
 def only(family: int) -> None:
     """From now on names resolve to addresses of one family."""
-    resolve: Callable[..., Any] = socket.getaddrinfo
+    library: Any = socket
+    resolve: Callable[..., Any] = library.getaddrinfo
 
     def of_one_family(host: Any, port: Any, _family: int = 0, *more: Any, **named: Any) -> Any:
         named.pop("family", None)
         return resolve(host, port, family, *more, **named)
 
-    socket.getaddrinfo = of_one_family
+    library.getaddrinfo = of_one_family
 
 
 def speak(source: str) -> str:

@@ -37,10 +37,7 @@ def answered(service: str, answer: Answer, region: str = "eu-central-1") -> Any:
         region_name=region,
         aws_access_key_id="none",
         aws_secret_access_key="none",
-        config=Config(
-            retries={"total_max_attempts": 1},
-            **({"s3": {"addressing_style": "virtual"}} if service == "s3" else {}),
-        ),
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "virtual"}),
     )
 
     def remember(params: dict[str, Any], context: dict[str, Any], **_more: Any) -> None:
