@@ -99,7 +99,8 @@ def carry_out(
         except (AcceptanceError, BotoCoreError, ClientError) as error:
             say(f"the run ends: {error}")
         finally:
-            no_more_signals()
+            with contextlib.suppress(StoppedError):  # one that came in this very moment
+                no_more_signals()
             if keep:
                 say("--keep: everything stays, and costs money until --clean-up")
             else:

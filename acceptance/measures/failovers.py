@@ -13,7 +13,8 @@ from acceptance.on_node import commands
 from acceptance.rows import Row
 from acceptance.run import RESOURCE, Run
 
-_FAILURE = re.compile(r'<failure [^>]*op_key="([^"]*)"[^>]*node="([^"]*)"')
+_FAILURE = re.compile(r"<failure [^>]*>")
+_OPERATION, _NODE = re.compile(r'op_key="([^"]*)"'), re.compile(r'node="([^"]*)"')
 
 
 def order(run: Run) -> list[Row]:
@@ -79,10 +80,18 @@ def _banned(run: Run, instance: str) -> list[str]:
     deadline = time.monotonic() + run.pace.message
     while True:
         shown = run.nodes.run(instance, commands.LIST_CLUSTER)
-        failures = [f"{key} on {node}" for key, node in _FAILURE.findall(shown)]
+        failures = failures_in(shown)
         if not failures or time.monotonic() > deadline:
             return failures
         run.sleep(run.pace.poll)
+
+
+def failures_in(crm_mon: str) -> list[str]:
+    """The failed operations in what `crm_mon --output-as=xml` prints."""
+    return [
+        f"{' '.join(_OPERATION.findall(tag))} on {' '.join(_NODE.findall(tag))}"
+        for tag in _FAILURE.findall(crm_mon)
+    ]
 
 
 def _serves(run: Run, node: str) -> float | None:

@@ -87,7 +87,8 @@ def broken(folder: Path) -> set[str]:
     )
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert any(line.startswith("Contracts:") for line in lines), done.stdout + done.stderr
-    return {line.removesuffix("BROKEN").strip() for line in lines if line.endswith("BROKEN")}
+    # After the word, the linter counts the imports that a rule was told to ignore.
+    return {rule.strip() for rule, said, _ in (s.partition(" BROKEN") for s in lines) if said}
 
 
 def test_the_rooms_as_they_are_break_no_rule(copy: Path) -> None:
