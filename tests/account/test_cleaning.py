@@ -24,6 +24,8 @@ from acceptance.stacks import STACK_TAG
 from acceptance.waiting import AcceptanceError, Pace
 from acceptance.whole import CLASSIC, StoppedError, carry_out, stoppable
 
+pytestmark = pytest.mark.timeout(600)  # the first test makes the stacks
+
 PACE = Pace(poll=0.1, look=0.1, stack=20, boot=20, ready=60, command=20, message=5, lead=0)
 PARAMETERS = {
     "AgentPackageUrl": "https://packages.example/eip-agent.deb",

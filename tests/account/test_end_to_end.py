@@ -23,6 +23,8 @@ from acceptance.rows import QUESTIONS
 from acceptance.waiting import Pace
 from acceptance.whole import carry_out
 
+pytestmark = pytest.mark.timeout(600)  # the first test makes the stacks
+
 QUICK = Pace(
     poll=0.5, look=0.1, stack=60, boot=60, ready=100, command=60, lead=1, came=5, went=9,
     message=20, metric=5, failover=90, moves=6,
@@ -53,7 +55,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
         yield Whole(account, said, status, report, page)
 
 
-@pytest.mark.timeout(600)
 def test_every_row_is_answered_and_those_that_cannot_be_seen_here_are_named(whole: Whole) -> None:
     assert [row["id"] for row in whole.report["rows"]] == list(QUESTIONS)
     hidden = {
