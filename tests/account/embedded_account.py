@@ -8,6 +8,7 @@ embedded AWS over its wire. `BLIND` says what such an account cannot show.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from acceptance.packaging import ROOT
 from acceptance.run import CLUSTER, Account, Names
 from lab.embedded.cloud import EmbeddedAws
 from lab.embedded.stack import Stack, deploy_beside
+from lab.embedded.translate import translate
 from lab.embedded.ways import Layout
 from lab.embedded.world import StackWorld
 from lab.simulated.cluster import SimulatedCluster
@@ -46,6 +48,7 @@ class EmbeddedAccount:
     def __init__(self, aws: EmbeddedAws, folder: Path, names: Names) -> None:
         self.aws, self.names, self._folder = aws, names, folder
         self.stacks: dict[str, tuple[Stack, list[dict[str, str]]]] = {}
+        self._parameters: dict[str, dict[str, str]] = {}
         self.buckets: dict[str, dict[str, bytes]] = {}
         self.world: StackWorld | None = None
         self.cluster: SimulatedCluster | None = None
@@ -116,7 +119,12 @@ class EmbeddedAccount:
             case "DescribeStacks":
                 outputs = [{"OutputKey": k, "OutputValue": v} for k, v in stack.outputs.items()]
                 shown = {"StackName": name, "CreationTime": now, "StackStatus": "CREATE_COMPLETE"}
-                return {"Stacks": [{**shown, "Outputs": outputs, "Tags": tags}]}
+                given = [
+                    {"ParameterKey": k, "ParameterValue": v}
+                    for k, v in self._parameters[name].items()
+                ]
+                told = {"Outputs": outputs, "Tags": tags, "Parameters": given}
+                return {"Stacks": [{**shown, **told}]}
             case "DescribeStackResources":
                 resources = [
                     {
@@ -129,6 +137,9 @@ class EmbeddedAccount:
                     for logical_id, made in stack.resources.items()
                 ]
                 return {"StackResources": resources}
+            case "UpdateStack":
+                self.stacks[name] = self._update(name, stack, asked), tags
+                return {}
             case "DeleteStack":
                 self._delete(stack)
                 del self.stacks[name]
@@ -143,6 +154,7 @@ class EmbeddedAccount:
         (folder / "template.yaml").write_bytes(self._body(asked))
         parameters = {p["ParameterKey"]: p["ParameterValue"] for p in asked["Parameters"]}
         site = self.aws.site
+        self._parameters[name] = parameters
         stack = deploy_beside(site, folder / "template.yaml", name, parameters)
         self.stacks[name] = stack, asked["Tags"]
         for made in stack.resources.values():
@@ -156,6 +168,17 @@ class EmbeddedAccount:
         else:
             self._boot(stack)
         return f"arn:aws:cloudformation:{site.region}:{site.account_id}:stack/{name}/local"
+
+    def _update(self, name: str, former: Stack, asked: dict[str, Any]) -> Stack:
+        """The same template with other parameters: what a condition adds is made."""
+        said = {p["ParameterKey"]: p.get("ParameterValue") for p in asked["Parameters"]}
+        assert asked["UsePreviousTemplate"]
+        self._parameters[name] |= {k: v for k, v in said.items() if v is not None}
+        path = self._folder / name / "template.yaml"
+        translation = translate(path, self._parameters[name], self.aws.region)
+        updated = Stack(translation, dataclasses.replace(self.aws.site, name=name), former)
+        updated.deploy()
+        return updated
 
     def _body(self, asked: dict[str, Any]) -> bytes:
         if "TemplateBody" in asked:
