@@ -70,7 +70,7 @@ build: .venv-sam/.ok ## sam validate and sam build, without Docker and without L
 deploy: build ## sam deploy, to your account: ARGS="--guided" the first time
 	.venv-sam/bin/sam deploy $(ARGS)
 
-acceptance: $(VENV)/.lab .venv-sam/.ok ## Measure the product in an account of yours: ARGS=--help; says only what it would do, without --yes
+acceptance: $(VENV)/.lab ## What it would measure in an account of yours; with ARGS="--yes --account ..." it does
 	@$(PY) -m acceptance $(ARGS)
 
 agent-packages: ## The agent's .deb, .rpm and single file, into dist/: SOURCE_DATE_EPOCH is honoured

@@ -108,6 +108,7 @@ def main(given: Sequence[str] | None = None, session: Any = None) -> int:
         if parsed.clean_up:
             return clean_up(account, do_it=parsed.yes)
         packer = Tools(account.names.region, parsed.profile)
+        packer.check()
         return carry_out(account, packer, parsed.report, say=say, keep=parsed.keep)
     except (AcceptanceError, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"acceptance: {error}\n")

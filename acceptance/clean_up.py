@@ -60,14 +60,15 @@ class CleanUp:
         return problems
 
     def _parts(self) -> tuple[Callable[[], Iterator[Left]], ...]:
-        # The state table is kept when its stack goes, so it comes after it.
+        # The state table is kept when its stack goes, so it comes after it. So does the queue: the
+        # topic that it subscribes to speaks until then.
         return (
             self._addresses,
             self._interfaces,
             self._nodes_stack,
-            self._queues,
             self._control_stack,
             self._tables,
+            self._queues,
             self._bucket,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -43,10 +44,19 @@ class Tools:
     region: str
     profile: str | None = None
 
-    def control(self, bucket: str, folder: Path) -> Path:
-        """`sam build` and `sam package`."""
+    def check(self) -> None:
+        """Looks for the tools before anything is made.
+
+        Raises:
+            AcceptanceError: One is missing; the message says how to get it.
+        """
         if not SAM.exists():
             raise AcceptanceError(f"{SAM} is missing: make .venv-sam/.ok")
+        if shutil.which("dpkg-deb") is None:
+            raise AcceptanceError("dpkg-deb is missing (on Debian: apt-get install dpkg)")
+
+    def control(self, bucket: str, folder: Path) -> Path:
+        """`sam build` and `sam package`."""
         built, packed = folder / "build", folder / "packed.yaml"
         # Not the project's samconfig.toml, which names sam's own bucket.
         config = folder / "samconfig.toml"

@@ -220,6 +220,12 @@ class EmbeddedAccount:
             if made.type == "AWS::EC2::EIP":
                 (found,) = ec2.describe_addresses(PublicIps=[made.ref])["Addresses"]
                 ec2.release_address(AllocationId=found["AllocationId"])
+        sns = self.aws.client("sns", "cloudformation")
+        for made in stack.resources.values():
+            if made.type == "AWS::SNS::Topic":
+                found = sns.list_subscriptions_by_topic(TopicArn=made.ref)["Subscriptions"]
+                for subscription in found:
+                    sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
         if any(made.type == "AWS::EC2::Instance" for made in stack.resources.values()):
             self.close()
 

@@ -66,8 +66,13 @@ def test_a_command_that_fails_or_is_missing_is_explained(
 ) -> None:
     monkeypatch.setattr(packaging, "SAM", tmp_path / "sam")
     with pytest.raises(AcceptanceError, match=r"make \.venv-sam/\.ok"):
-        Tools("eu-central-1").control("bucket", tmp_path)
+        Tools("eu-central-1").check()
     (tmp_path / "sam").write_text("#!/bin/sh\necho 'Error: no such bucket' >&2\nexit 1\n")
     (tmp_path / "sam").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AcceptanceError, match="apt-get install dpkg"):
+        Tools("eu-central-1").check()
+    monkeypatch.undo()
+    monkeypatch.setattr(packaging, "SAM", tmp_path / "sam")
     with pytest.raises(AcceptanceError, match="sam build failed: Error: no such bucket"):
         Tools("eu-central-1").control("bucket", tmp_path)
