@@ -22,9 +22,8 @@ from acceptance.run import Account, Names
 from acceptance.waiting import AcceptanceError, Pace
 from acceptance.whole import carry_out
 
-_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5})
-_TIMED = Config(retries={"total_max_attempts": 1}, read_timeout=60)
-"""EC2's calls are measured, so that nothing may be tried again without being seen."""
+_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, read_timeout=60)
+"""The calls of EC2 are measured: a slow one must not be cut short and made again."""
 _REGIONAL = Config(
     signature_version="s3v4",
     s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
@@ -82,7 +81,7 @@ def account_of(session: Any, given: argparse.Namespace) -> Account:
         raise AcceptanceError("no region: --region, or AWS_DEFAULT_REGION")
 
     def client(service: str) -> Any:
-        config = {"ec2": _TIMED, "s3": _REGIONAL}.get(service, _CONFIG)
+        config = _REGIONAL if service == "s3" else _CONFIG
         return session.client(service, region_name=region, config=config)
 
     caller = client("sts").get_caller_identity()

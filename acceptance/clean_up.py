@@ -5,6 +5,7 @@ Each thing is tried, whatever became of the ones before it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from acceptance.run import LOOSE_TAG, Account
 from acceptance.stacks import STACK_TAG, Stacks
 from acceptance.waiting import AcceptanceError, Pace
+
+_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,23 @@ class CleanUp:
                 continue
             for left in found:
                 self._say(f"removing {left.what}")
-                try:
-                    left.remove()
-                except (AcceptanceError, BotoCoreError, ClientError) as error:
-                    problems.append(f"{left.what}: {error}")
+                problems += self._tried(left)
         return problems
+
+    def _tried(self, left: Left) -> list[str]:
+        """Removes one thing; AWS may know of what was just taken off it only a moment later."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                left.remove()
+            except AcceptanceError as error:
+                return [f"{left.what}: {error}"]
+            except (BotoCoreError, ClientError) as error:
+                if attempt == _ATTEMPTS:
+                    return [f"{left.what}: {error}"]
+                time.sleep(self._pace.poll)
+            else:
+                break
+        return []
 
     def _parts(self) -> tuple[Callable[[], Iterator[Left]], ...]:
         # The state table is kept when its stack goes, so it comes after it. So does the queue: the
@@ -78,10 +93,11 @@ class CleanUp:
     def _addresses(self) -> Iterator[Left]:
         for found in self._ec2.describe_addresses(Filters=self._loose())["Addresses"]:
 
-            def release(found: Any = found) -> None:
-                if "AssociationId" in found:
-                    self._ec2.disassociate_address(AssociationId=found["AssociationId"])
-                self._ec2.release_address(AllocationId=found["AllocationId"])
+            def release(allocation: str = found["AllocationId"]) -> None:
+                now = self._ec2.describe_addresses(AllocationIds=[allocation])["Addresses"][0]
+                if "AssociationId" in now:
+                    self._ec2.disassociate_address(AssociationId=now["AssociationId"])
+                self._ec2.release_address(AllocationId=allocation)
 
             yield Left(f"the address {found['PublicIp']}", release)
 

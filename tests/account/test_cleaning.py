@@ -206,6 +206,15 @@ def test_what_is_somebody_elses_is_left_alone_and_all_else_goes(
     assert account.client("dynamodb").list_tables()["TableNames"], "the state is there"
 
 
+def test_a_removal_that_aws_refuses_at_first_is_tried_again(account: EmbeddedAccount) -> None:
+    killed(account)
+    code = "InvalidIPAddress.InUse"
+    account.aws.faults.set("error", operation="ReleaseAddress", code=code, status=400, times=2)
+    account.aws.faults.set("error", operation="DeleteQueue", times=1)
+    assert CleanUp(account.account(), PACE, lambda _: None).remove() == []
+    assert empty(account)
+
+
 def test_a_removal_that_aws_refuses_is_told_and_stops_no_other(account: EmbeddedAccount) -> None:
     killed(account)
     fault = account.aws.faults.set("error", operation="ReleaseAddress", code="InternalError")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from account.answered import answered
+from account.embedded_account import BLIND
 
 from acceptance import plan
 from acceptance.__main__ import main
@@ -107,5 +108,7 @@ def test_the_page_has_the_rows_the_costs_and_the_time_as_they_are() -> None:
     assert rows == [(row_id, q.asks, q.expects) for row_id, q in QUESTIONS.items()]
     costs = re.findall(r"^\| (\d+) \| (.*?) \| (\d\.\d{3}) \|$", text, re.MULTILINE)
     assert costs == [(str(m.count), m.what, f"{m.cost:.3f}") for m in plan.MADE]
+    hidden = text.partition("These rows cannot be seen there: ")[2].partition(". Nobody")[0]
+    assert re.findall(r"`(\w+)`", hidden) == list(BLIND)
     assert f"**{plan.cost():.2f} USD**" in text
     assert f"about {plan.minutes():.0f} minutes" in text
