@@ -26,8 +26,8 @@ from acceptance.whole import carry_out
 pytestmark = pytest.mark.timeout(600)  # the first test makes the stacks
 
 QUICK = Pace(
-    poll=0.5, look=0.1, stack=60, boot=60, ready=100, command=60, lead=1, came=5, went=9,
-    message=20, metric=5, failover=90, moves=6,
+    poll=0.5, look=0.1, stack=60, boot=120, ready=200, command=120, lead=1, came=5, went=9,
+    message=40, metric=5, failover=180, moves=6,
 )  # fmt: skip
 
 
@@ -69,11 +69,12 @@ def test_every_row_is_answered_and_those_that_cannot_be_seen_here_are_named(whol
 def test_what_is_measured_is_what_this_account_was_told_to_be(whole: Whole) -> None:
     """The figures come from the world, not from the program: they are its own times."""
     way = whole.row("way_ipv4")["figures"]
-    assert way["came"] == pytest.approx(LAYOUT.mapping_seconds, abs=0.9)
-    assert way["went"] == pytest.approx(LAYOUT.new_address_seconds, abs=0.9)
+    assert way["came"] == pytest.approx(LAYOUT.mapping_seconds, abs=1.5)
+    assert way["went"] == pytest.approx(LAYOUT.new_address_seconds, abs=1.5)
+    assert way["came"] > 0
     lag = whole.row("metadata_lag")["figures"]
-    assert lag["came"] == pytest.approx(LAG_SECONDS, abs=0.6)
-    assert lag["went"] == pytest.approx(LAG_SECONDS, abs=0.6)
+    assert lag["came"] == pytest.approx(LAG_SECONDS, abs=1.5)
+    assert lag["went"] == pytest.approx(LAG_SECONDS, abs=1.5)
 
 
 def test_the_failovers_really_happened(whole: Whole) -> None:
