@@ -6,11 +6,11 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --re
 SEEDS ?= 200
 ROUNDS ?= 20
 SEED ?= 1
-SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging examples lab tests bench spec
+SOURCES := layers/contract/src layers/core/src functions node_agent/src node_agent/packaging examples lab tests bench spec acceptance
 PYTHONPATH_ALL := layers/contract/src:layers/core/src:node_agent/src:.
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo lab lab-faults test sim sim-mutants bench docs explore spec check lint build deploy agent-packages packages clean
+.PHONY: help demo lab lab-faults test sim sim-mutants bench docs explore spec check lint build deploy acceptance agent-packages packages clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,7 +48,7 @@ spec: | $(VENV)/bin/python ## Check the specification's model, or a history: ARG
 lint: $(VENV)/.dev ## Style, types, import rules, the template as written and as translated
 	$(VENV)/bin/ruff format --check $(SOURCES)
 	$(VENV)/bin/ruff check $(SOURCES)
-	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests bench spec
+	$(VENV)/bin/mypy layers/contract/src layers/core/src node_agent/src lab tests bench spec acceptance
 	$(VENV)/bin/mypy node_agent/packaging/build.py
 	$(VENV)/bin/mypy functions/arbitrate/handler.py
 	$(VENV)/bin/mypy functions/operate/handler.py
@@ -69,6 +69,9 @@ build: .venv-sam/.ok ## sam validate and sam build, without Docker and without L
 
 deploy: build ## sam deploy, to your account: ARGS="--guided" the first time
 	.venv-sam/bin/sam deploy $(ARGS)
+
+acceptance: $(VENV)/.lab ## What it would measure in an account of yours; with ARGS="--yes --account ..." it does
+	@$(PY) -m acceptance $(ARGS)
 
 agent-packages: ## The agent's .deb, .rpm and single file, into dist/: SOURCE_DATE_EPOCH is honoured
 	@$(PYTHON) node_agent/packaging/build.py dist $(ARGS)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,54 +128,8 @@ def simulated_site(
             aws, folder / "metadata", cluster_id=CLUSTER_ID, node_names=nodes, layout=layout
         )
         world.follow_ways(mute_by_faults(aws))
-        ports = {node: _free_port() for node in nodes}
         pages = {node: _free_port() for node in nodes}
-
-        def boot(cluster: SimulatedCluster, name: str) -> None:
-            node, metadata_port = cluster.node(name), ports[name]
-            bins = node.folder / "bin"
-            config = node.folder / "eip-agent.conf"
-            config.write_text(
-                agent_settings(
-                    aws,
-                    name,
-                    socket=str(node.folder / "run" / "agent.sock"),
-                    state_dir=str(node.folder / "state"),
-                    metadata_endpoint=f"http://127.0.0.1:{metadata_port}",
-                    crm_mon=str(bins / "crm_mon"),
-                    crm_resource=str(bins / "crm_resource"),
-                    corosync_cfgtool=str(bins / "corosync-cfgtool"),
-                    corosync_quorumtool=str(bins / "corosync-quorumtool"),
-                    attrd_updater="true",  # the simulated cluster has no node attributes
-                )
-            )
-            (node.folder / "state").mkdir(exist_ok=True)
-            environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-            metadata = world.nodes[name].metadata_file
-            imds = [sys.executable, "-m", "lab.embedded.imds", "--metadata", str(metadata)]
-            node.spawn(
-                [*imds, "--bind", "127.0.0.1", "--port", str(metadata_port)],
-                log="metadata.log",
-                env={**environment, "PYTHONPATH": str(ROOT)},
-            )
-            node.spawn(
-                [sys.executable, "-m", "eip_agent", "run", "--config", str(config)],
-                log="eip-agent.log",
-                env={**environment, "PYTHONPATH": AGENT_PATH},
-            )
-            node.spawn(
-                [sys.executable, str(PAGE), name, "127.0.0.1", str(pages[name])],
-                log="page.log",
-                env=environment,
-            )
-
-        cluster = SimulatedCluster(
-            folder / "nodes",
-            resource_agent=[sys.executable, "-IS", str(RESOURCE_AGENT)],
-            at_boot=boot,
-            cut=cut_by_faults(aws),
-            token_ms=token_ms,
-        )
+        cluster = simulated_cluster(folder, aws, world, pages, token_ms=token_ms)
         with contextlib.ExitStack() as stack:
             stack.callback(cluster.down)
             cluster.up()
@@ -189,6 +143,75 @@ def simulated_site(
                 page=lambda node: page.fetch("127.0.0.1", pages[node]),
                 rest_seconds=0.0,
             )
+
+
+def simulated_cluster(
+    folder: Path,
+    aws: EmbeddedAws,
+    world: World,
+    pages: Mapping[str, int],
+    *,
+    token_ms: int = 1000,
+    cluster_id: str = CLUSTER_ID,
+) -> SimulatedCluster:
+    """A cluster whose nodes run the real agent, its metadata service and a page, when they boot.
+
+    Args:
+        folder: Where the nodes' folders are made.
+        aws: The AWS that their agents speak to.
+        world: The instances that the nodes are.
+        pages: The port of each node's page.
+        token_ms: Corosync's token timeout.
+        cluster_id: The value of the tag `eip-arbiter:cluster`.
+    """
+    ports = {node: _free_port() for node in pages}
+
+    def boot(cluster: SimulatedCluster, name: str) -> None:
+        node, metadata_port = cluster.node(name), ports[name]
+        bins = node.folder / "bin"
+        config = node.folder / "eip-agent.conf"
+        config.write_text(
+            agent_settings(
+                aws,
+                name,
+                cluster_id=cluster_id,
+                socket=str(node.folder / "run" / "agent.sock"),
+                state_dir=str(node.folder / "state"),
+                metadata_endpoint=f"http://127.0.0.1:{metadata_port}",
+                crm_mon=str(bins / "crm_mon"),
+                crm_resource=str(bins / "crm_resource"),
+                corosync_cfgtool=str(bins / "corosync-cfgtool"),
+                corosync_quorumtool=str(bins / "corosync-quorumtool"),
+                attrd_updater="true",  # the simulated cluster has no node attributes
+            )
+        )
+        (node.folder / "state").mkdir(exist_ok=True)
+        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        metadata = world.nodes[name].metadata_file
+        imds = [sys.executable, "-m", "lab.embedded.imds", "--metadata", str(metadata)]
+        node.spawn(
+            [*imds, "--bind", "127.0.0.1", "--port", str(metadata_port)],
+            log="metadata.log",
+            env={**environment, "PYTHONPATH": str(ROOT)},
+        )
+        node.spawn(
+            [sys.executable, "-m", "eip_agent", "run", "--config", str(config)],
+            log="eip-agent.log",
+            env={**environment, "PYTHONPATH": AGENT_PATH},
+        )
+        node.spawn(
+            [sys.executable, str(PAGE), name, "127.0.0.1", str(pages[name])],
+            log="page.log",
+            env=environment,
+        )
+
+    return SimulatedCluster(
+        folder / "nodes",
+        resource_agent=[sys.executable, "-IS", str(RESOURCE_AGENT)],
+        at_boot=boot,
+        cut=cut_by_faults(aws),
+        token_ms=token_ms,
+    )
 
 
 def _free_port() -> int:

@@ -15,7 +15,7 @@ from moto.ec2.exceptions import EC2ClientError, ResourceAlreadyAssociatedError
 from moto.ec2.models import elastic_ip_addresses as eip_models
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress, ElasticAddressBackend
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
-from moto.ec2.models.instances import InstanceBackend
+from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses
 from moto.ec2.utils import random_eip_association_id
 
@@ -92,6 +92,8 @@ def install(listener: Listener | None) -> None:
     patched.private_ip_address = property(_private_ip_of)
     interface: Any = NetworkInterface
     interface.instance_private_ip_address_list = property(_private_ips)
+    instance: Any = Instance
+    instance.network_interfaces = property(_interfaces)
     for name, (original, states) in _original_states.items():
         setattr(InstanceBackend, name, _state_change(original, states))
 
@@ -255,6 +257,11 @@ def _private_ips(eni: Any) -> list[dict[str, Any]]:
                 if item["PrivateIpAddress"] == place_of(eip).private_ip:
                     item["Association"] = {"publicIp": eip.public_ip, "ipOwnerId": eni.owner_id}
     return items
+
+
+def _interfaces(instance: Any) -> list[Any]:
+    """Moto shows the interfaces of a terminated instance for ever; EC2 has deleted them."""
+    return [] if instance.state == "terminated" else list(instance.nics.values())
 
 
 def _state_change(original: Any, states: tuple[str, ...]) -> Any:

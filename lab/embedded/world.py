@@ -317,9 +317,14 @@ class StackWorld(World):
     """An environment that a stack has made: its instances by name, its addresses by their tags."""
 
     def __init__(
-        self, aws: EmbeddedAws, metadata_dir: Path, cluster_id: str, instances: Mapping[str, str]
+        self,
+        aws: EmbeddedAws,
+        metadata_dir: Path,
+        cluster_id: str,
+        instances: Mapping[str, str],
+        layout: Layout = LAYOUTS["private"],
     ) -> None:
-        self._begin(aws, metadata_dir, cluster_id)
+        self._begin(aws, metadata_dir, cluster_id, layout)
         found = self._ec2.describe_instances(InstanceIds=list(instances.values()))
         by_id = {made["InstanceId"]: made for r in found["Reservations"] for made in r["Instances"]}
         for name, instance_id in instances.items():

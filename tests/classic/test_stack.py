@@ -244,3 +244,26 @@ def test_private_endpoints_are_made_where_they_are_asked_for(classic: Classic) -
         if made.type == "AWS::EC2::VPCEndpoint"
     }
     assert services == {"events": "Interface", "secretsmanager": "Interface", "dynamodb": "Gateway"}
+
+
+def test_the_systems_manager_may_run_commands_where_that_is_asked_for(classic: Classic) -> None:
+    managed = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+    assert managed not in classic.stack.resources["NodeRole"].properties["ManagedPolicyArns"]
+    without = user_data(classic)
+    assert "ssm" not in without
+    # Another text would ask for other nodes where the stack is updated.
+    assert "do sleep 10; done\npackage=/var/tmp/eip-agent.deb\n" in without
+    other = deploy_beside(
+        classic.aws.site,
+        TEMPLATE,
+        "commands",
+        {**PARAMETERS, "ClusterId": "commands", "SystemsManager": "yes"},
+    )
+    assert managed in other.resources["NodeRole"].properties["ManagedPolicyArns"]
+    launched = other.resources["NodeTemplate"].properties["LaunchTemplateData"]["UserData"]
+    text = base64.b64decode(launched).decode()
+    subprocess.run(["sh", "-n"], input=text, text=True, check=True, timeout=10)
+    package = "https://s3.eu-central-1.amazonaws.com/amazon-ssm-eu-central-1/latest/debian_"
+    assert package in text
+    installed = text.index("dpkg --install /var/tmp/ssm-agent.deb")
+    assert text.index("apt-get install -y curl") < installed < text.index("classic-bootstrap all")
