@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deploy.emulator import REGION, Emulator, emulator
-from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
+from deploy.emulator import REGION, Emulator, emulator, leave_out
 
 from acceptance.clean_up import CleanUp
 from acceptance.packaging import Tools, make_bucket, template_of
@@ -35,13 +33,6 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         yield made
 
 
-def leave_out(packed: Path, logical_id: str) -> None:
-    """The emulator knows no alarm on a sum of metrics, and a rule's `Ref` without its bus."""
-    template = yaml_parse(packed.read_text())
-    del template["Resources"][logical_id]
-    packed.write_text(json.dumps(template, indent=1))
-
-
 @pytest.mark.timeout(300)
 def test_what_sam_packed_becomes_a_stack_that_a_clean_up_takes_away(
     aws: Emulator, tmp_path: Path
@@ -52,7 +43,7 @@ def test_what_sam_packed_becomes_a_stack_that_a_clean_up_takes_away(
     make_bucket(s3, NAMES)
     packed = Tools(REGION).control(NAMES.bucket, tmp_path)
     assert f"s3://{NAMES.bucket}/" in packed.read_text(), "the code is in the run's own bucket"
-    leave_out(packed, "EventsDroppedAlarm")
+    leave_out(packed)
     run.stacks.make(NAMES.control, template_of(s3, NAMES.bucket, packed), {})
     assert run.stacks.outputs(NAMES.control)["BusName"] == NAMES.control
     with pytest.raises(AcceptanceError, match="no cluster 'acceptance' is known"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from builders import address, node
-from deploy.emulator import ROOT, Emulator, emulator
+from deploy.emulator import ROOT, UNKNOWN, Emulator, emulator
 from eip_arbiter.aws.dynamodb_store import DynamoDbStore
 
 from lab.embedded.translate import translate
@@ -57,7 +57,7 @@ def asked() -> dict[str, str]:
     return {
         plain(name, resource["Type"]): resource["Type"]
         for name, resource in template.items()
-        if "Condition" not in resource
+        if "Condition" not in resource and name != UNKNOWN
     }
 
 
