@@ -205,7 +205,8 @@ class EmbeddedAws:
     @property
     def describe_lag_seconds(self) -> float:
         """How far EC2's descriptions are behind (asked by EC2's stand-in)."""
-        return self.faults.describe_lag_seconds
+        as_of = self.faults.describe_as_of
+        return self.faults.describe_lag_seconds if as_of is None else self.journal.now() - as_of
 
     def address_moved(
         self, operation: str, allocation_id: str, public_ip: str, was: Place, now: Place

@@ -59,6 +59,7 @@ class FaultSwitch:
         self._faults: list[Fault] = []
         self._broken_at: dict[str, float] = {}
         self.describe_lag_seconds = 0.0
+        self.describe_as_of: float | None = None
         """How far EC2's descriptions of associations are behind what is in force."""
 
     def set(
@@ -100,6 +101,7 @@ class FaultSwitch:
     def clear(self) -> None:
         """End every fault."""
         self.describe_lag_seconds = 0.0
+        self.describe_as_of = None
         with self._lock:
             for fault in self._faults:
                 fault.clear()

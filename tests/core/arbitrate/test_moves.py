@@ -198,6 +198,22 @@ def test_a_lost_reply_is_found_by_looking_and_ec2_is_not_asked_to_associate_agai
     assert moved_once_to(cluster, "n2", since)
 
 
+class BehindOnce:
+    """Elastic IPs whose first look finds EC2's descriptions as they were at a moment."""
+
+    def __init__(self, local: Local, aws: EmbeddedAws, as_of: float) -> None:
+        self._ips, self._faults = local.arbiter.elastic_ips, aws.faults
+        self._faults.describe_as_of = as_of
+
+    def locate(self, allocation_id: str, after_ms: int = 0) -> Any:
+        if after_ms:
+            self._faults.describe_as_of = None
+        return self._ips.locate(allocation_id, after_ms)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ips, name)
+
+
 class TestDescriptionsLag:
     """EC2 may tell for some seconds of what was before an association."""
 
@@ -210,8 +226,9 @@ class TestDescriptionsLag:
         local.hear(claim)
         lost.clear()
         after_the_deadline(local)
-        aws.faults.describe_lag_seconds = 0.7 + aws.journal.now() - since
-        local.hear(cluster.claims("n2"))
+        local.wait(0.1)
+        behind = BehindOnce(local, aws, since)
+        replace(local.arbiter, elastic_ips=behind).on_report(cluster.claims("n2"), local.now_ms)
         assert len(cluster.moves(since)) == 2, "by the call that was cut off, which is made twice"
         assert cluster.address.association_id == cluster.moves()[-1].association_id
 
@@ -220,7 +237,6 @@ class TestDescriptionsLag:
         """A move to n2 that nobody settled, and an order that takes it back to n1; since when."""
         local.settle_on_n1(cluster)
         claim = local.n1_dies(cluster)
-        time.sleep(0.5)
         since = cluster.aws.journal.now()
         lost = at_ec2("lost_reply")
         local.hear(claim)
@@ -233,8 +249,7 @@ class TestDescriptionsLag:
     def test_a_grant_that_overtakes_a_move_asks_ec2_whatever_a_look_would_say(
         self, aws: EmbeddedAws, cluster: Cluster, local: Local, at_ec2: Callable[..., Fault]
     ) -> None:
-        since = self.back_to_n1(cluster, local, at_ec2)
-        aws.faults.describe_lag_seconds = 0.3 + aws.journal.now() - since
+        aws.faults.describe_as_of = self.back_to_n1(cluster, local, at_ec2)
         local.hear(cluster.runs("n1"))
         assert (cluster.holder, cluster.world.holder()) == ("n1", "n1")
 
@@ -247,7 +262,7 @@ class TestDescriptionsLag:
         refused.clear()
         assert (cluster.holder, cluster.world.holder()) == ("n1", "n2")
         after_the_deadline(local)
-        aws.faults.describe_lag_seconds = 0.3 + aws.journal.now() - since
+        aws.faults.describe_as_of = since
         local.forget()
         local.hear(cluster.runs("n1"))
         assert local.told.of("decided")[0] == "R031"
@@ -259,10 +274,12 @@ class TestDescriptionsLag:
         local.settle_on_n1(cluster)
         since = aws.journal.now()
         cluster.world.associate("n2")
+        behind = BehindOnce(local, aws, aws.journal.now())
         cluster.world.associate("n1")  # by hand, there and back
         by_hand = len(cluster.moves(since))
-        aws.faults.describe_lag_seconds = 0.8
-        local.hear(cluster.runs("n1", public_ips=()), after_seconds=65)
+        local.wait(65)
+        report = cluster.runs("n1", public_ips=())
+        replace(local.arbiter, elastic_ips=behind).on_report(report, local.now_ms)
         assert len(cluster.moves(since)) == by_hand
         assert (cluster.address.phase, cluster.address.term) == (Phase.SETTLED, 2)
         assert local.told.of("count") == [], "nothing was moved, so that nobody is told"
