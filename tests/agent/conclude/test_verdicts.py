@@ -166,6 +166,13 @@ def test_an_order_that_has_expired_protects_nobody() -> None:
     assert monitor_verdict(started(status=ORDERED), "eip", 3_000, LAG).outcome == "lost"
 
 
+def test_an_order_that_sends_the_address_here_keeps_the_copy_that_it_needs() -> None:
+    to_me = status(PEER, term=4, order_target=ME, order_until_ms=2_000)
+    assert monitor_verdict(started(status=to_me), "eip", 1_000, LAG).outcome == "unknown"
+    assert not taken_away(started(status=to_me), "eip")
+    assert monitor_verdict(started(status=to_me), "eip", 3_000, LAG).outcome == "lost"
+
+
 PAUSED = dataclasses.replace(status(PEER), paused_until_ms=2_000)
 APART = with_view(members=("n1",), lost=frozenset({"n2"}))
 
