@@ -16,7 +16,7 @@ def may_commit(invocation: Invocation, call: Call) -> bool:
 
 
 def may_settle(invocation: Invocation, now: Address) -> bool:
-    """The grant is still the one in force, and nobody has settled it."""
+    """The move is still the one under way, and nobody has settled or resumed it."""
     return invocation.term and invocation.changed and now.moving
 
 

@@ -118,7 +118,8 @@ def _commit(state: State, invocation: Invocation) -> Outcome:
     after = address_older(call.address, invocation.ticks)._replace(association=association)
     before = state.item.address
     broken = invariants.of_commit(state.item, call, after)
-    renewed = bool(call.granted or (before.holder and not after.holder))
+    resumed = before.moving and after.moving and before.deadline != after.deadline
+    renewed = bool(call.granted or (before.holder and not after.holder) or resumed)
     others = tuple(
         each._replace(term=each.term and not call.granted, changed=each.changed and not renewed)
         for each in state.invocations

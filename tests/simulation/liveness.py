@@ -128,6 +128,8 @@ class Recovery:
                     and at > since
                     and landing.after is not None
                     and (allocation_id, landing.term) not in watch.moved_by_pacemaker
+                    # Its last word was kept back: as fresh as any other, where all else is right.
+                    and (allocation_id, landing.term) not in watch.granted_to_dead
                     and rule not in ("R020", "none")
                 ]
                 # A start that is granted just before its time is over fails; the next one follows.

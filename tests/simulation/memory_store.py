@@ -225,6 +225,7 @@ class MemoryStore:
             known.term == granted.term
             and known.phase is Phase.MOVING
             and known.changed_at_ms == granted.changed_at_ms
+            and known.deadline_ms == granted.deadline_ms
         )
 
     def pause(

@@ -31,6 +31,8 @@ NEVER = -1e9
 NOT_RUNNING = 7
 MINUTE_SECONDS = 60.0
 PLANNED_SECONDS = 60.0
+LOOK_SECONDS = 6.0
+"""How old what a look saw may be while the next one hangs."""
 FOLLOWS_PACEMAKER = ("R050", "R061")
 """Rules by which an address follows a resource that Pacemaker moved."""
 
@@ -122,6 +124,7 @@ class Watch:
     """When Pacemaker last stopped a copy that was well, by its own will."""
 
     moved_by_pacemaker: set[tuple[str, int]] = field(default_factory=set)
+    granted_to_dead: set[tuple[str, int]] = field(default_factory=set)
     """Grants that only followed such a stop: allocation and term."""
 
     _doubled: set[str] = field(default_factory=set)
@@ -217,6 +220,8 @@ class Watch:
         stopped_at = self.planned_stops.get((old.holder or "", after.resource), NEVER)
         if after.rule in FOLLOWS_PACEMAKER and self.now - stopped_at < PLANNED_SECONDS:
             self.moved_by_pacemaker.add(key)
+        if not self.node(after.holder).powered:
+            self.granted_to_dead.add(key)
         self.grants[key] = Grant(self.now, after.holder, old, after)
         self.last_granted[after.allocation_id] = (self.now, old.holder)
 
@@ -293,7 +298,16 @@ class Watch:
             for resource, state in report.resources.items():
                 if state.state == "stopped":
                     self.released_at[report.instance_id, resource] = self.now
-            running = [r for r in node.resources if r in report.resources and truth.runs(node, r)]
+            running = [
+                r
+                for r in node.resources
+                if r in report.resources
+                and truth.runs(node, r)
+                # A start that nobody tells the agent of is seen by its next look.
+                and not (
+                    node.is_plain(r) and self.now - node.peer.resources[r].since < LOOK_SECONDS
+                )
+            ]
             if running and not node.cluster.configuration.red[node.name]:
                 self.ran_when_sent[key] = frozenset(running)
         if node.agent and report is node.agent.last_report:

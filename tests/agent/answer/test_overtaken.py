@@ -44,3 +44,13 @@ def test_a_grant_that_a_stop_overtook_starts_nothing(tmp_path: Path, overtaken: 
     else:
         assert (answer["outcome"], word.state) == ("granted", "started")
         assert clean_up.resources == []
+
+
+def test_a_stop_has_the_state_read_at_once(tmp_path: Path) -> None:
+    # It may be an order that stops the copy here, and only who knows of it takes its ban back.
+    board = Board("n1", ME, Words(str(tmp_path)), quiet)
+    operations = operations_of(board, CleanUp(str(tmp_path / "debts"), lambda _: "", quiet, 0.0))
+    assert operations.handle({"op": "stop", "resource": "eip"}, lambda: True) == {
+        "outcome": "released"
+    }
+    assert board.status_wake.is_set()

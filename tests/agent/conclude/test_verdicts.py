@@ -167,10 +167,17 @@ def test_an_order_that_has_expired_protects_nobody() -> None:
 
 
 def test_an_order_that_sends_the_address_here_keeps_the_copy_that_it_needs() -> None:
-    to_me = status(PEER, term=4, order_target=ME, order_until_ms=2_000)
-    assert monitor_verdict(started(status=to_me), "eip", 1_000, LAG).outcome == "unknown"
-    assert not taken_away(started(status=to_me), "eip")
-    assert monitor_verdict(started(status=to_me), "eip", 3_000, LAG).outcome == "lost"
+    to_me = status(PEER, term=4, order_target=ME, order_id="o1", order_until_ms=600_000)
+    s = started(status=to_me, orders_since={"o1": 95.0})
+    assert monitor_verdict(s, "eip", 1_000, LAG).outcome == "unknown"
+    assert not taken_away(s, "eip")
+
+
+def test_an_order_that_has_stood_for_long_keeps_no_copy() -> None:
+    to_me = status(PEER, term=4, order_target=ME, order_id="o1", order_until_ms=600_000)
+    s = started(status=to_me, orders_since={"o1": 85.0})
+    assert monitor_verdict(s, "eip", 1_000, LAG).outcome == "lost"
+    assert taken_away(s, "eip")
 
 
 PAUSED = dataclasses.replace(status(PEER), paused_until_ms=2_000)

@@ -13,6 +13,7 @@ from core.local import Local, Told
 from core.observed import rules
 from eip_arbiter.arbitrate.arbitration import Arbiter
 from eip_arbiter.decision.snapshot import Phase, Snapshot
+from eip_arbiter.operate.operations import operate
 from eip_arbiter.ports import Recorded
 
 from lab.embedded.cloud import EmbeddedAws
@@ -285,3 +286,58 @@ class TestACallThatEndsAfterANewerGrantIsSettled:
         local.hear(cluster.runs("n1", public_ips=()), after_seconds=20)  # ends the order
         local.hear(cluster.runs("n1", public_ips=()))
         assert cluster.world.holder() == "n1", "else the holder's own report does it"
+
+
+class Looked(Meanwhile):
+    """Elastic IPs at which something else happens right after the first look."""
+
+    def locate(self, allocation_id: str) -> Any:
+        found = super().locate(allocation_id)
+        if self._happens:
+            self._happens.pop()()
+        return found
+
+
+class TestACallThatEndsWhileANewerMoveIsUnderWay:
+    def test_makes_its_mover_look_again_and_calls_nothing_itself(
+        self, aws: EmbeddedAws, cluster: Cluster, local: Local
+    ) -> None:
+        """A failover's slow call to n2 lands after an order found the address still on n1.
+
+        Two calls under the order's term would be one too many: the later one might land after a
+        later term is settled.
+        """
+        local.settle_on_n1(cluster)
+        claim = local.n1_dies(cluster)
+        called, late_one_is_through = threading.Event(), threading.Event()
+        order = {"verb": "failover", "cluster": cluster.id, "target": "n1", "force": True}
+        answers: list[dict[str, Any]] = []
+
+        def waits() -> None:
+            called.set()
+            assert late_one_is_through.wait(30)
+
+        orders = replace(local.arbiter, elastic_ips=Looked(local, waits))  # type: ignore[arg-type]
+        ordering = threading.Thread(
+            target=lambda: answers.append(operate(orders, order, "request-1"))
+        )
+
+        def overtakes() -> None:
+            local.wait(local.arbiter.policy.move_ms / 1000 + 0.1)
+            ordering.start()
+            assert called.wait(30)
+            local.wait(0.5)
+
+        late = Meanwhile(local, overtakes, slow=True)
+        since = aws.journal.now()
+        replace(local.arbiter, elastic_ips=late).on_report(claim, local.now_ms)  # type: ignore[arg-type]
+        assert cluster.world.holder() == "n2", "the late call has taken it away"
+        assert (cluster.address.term, cluster.address.phase) == (3, Phase.MOVING)
+        assert len(cluster.moves(since)) == 1, "its own call, and no other"
+        late_one_is_through.set()
+        ordering.join(30)
+        assert [answer["outcome"] for answer in answers] == ["moved"]
+        assert (cluster.holder, cluster.world.holder()) == ("n1", "n1")
+        assert (cluster.address.term, cluster.address.phase) == (3, Phase.SETTLED)
+        line = cluster.history("note")[-1]["sentence"]["S"]
+        assert line.endswith("ended late and took it away; whoever moves it looks again")

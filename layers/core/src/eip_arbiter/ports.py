@@ -119,7 +119,11 @@ class Store(Protocol):
     def settle(
         self, snapshot: Snapshot, address: Address, told: Collection[int] = ()
     ) -> Committed | LostRace:
-        """Writes where EC2 has the address, if its term is still the one in force and moving."""
+        """Writes where EC2 has the address, if the move of the snapshot is still under way.
+
+        A move is known by its term, when it was granted, and its deadline, which whoever takes it
+        over renews.
+        """
         ...
 
     def pause(

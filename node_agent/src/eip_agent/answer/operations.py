@@ -129,6 +129,9 @@ class Operations:
     def _stop(self, resource: str) -> Mapping[str, Any]:
         self._board.words.drop_note("released", resource)
         self._board.set_word(resource, Word("stopped", time.monotonic()))
+        # It may be an order that stops it, whose ban on this node is taken back by who knows of it:
+        # a calm node would read of it later than it may be over, and its target be dead.
+        self._board.status_wake.set()
         self._reporter.flush(_RELEASE_SECONDS)
         return {"outcome": "released"}
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from eip_contract.state_item import SETTLED
 
 from eip_agent.conclude.view import (
+    ORDER_PATIENCE_SECONDS,
     SETTLED_STATES,
     SETTLING_SECONDS,
     holder_runs_it,
@@ -105,15 +106,13 @@ def monitor_verdict(s: Sight, resource: str, now_epoch_ms: int, lag_seconds: flo
             if readable:
                 return Verdict("holds", f"held by term {address.term}", address.term)
         elif _is_outlived(s, word, address):
-            if address.order_until_ms > now_epoch_ms:
-                # An order that sends it here is about to make this copy the right one.
-                if address.order_target == s.instance_id:
-                    text = f"an operator's order moves {address.public_ip} here"
-                    return Verdict("unknown", text, word.term)
-                if address.order_target == address.holder:
-                    text = f"an operator's order moves {address.public_ip} to "
-                    text += f"{s.holder_name(address)}; Pacemaker is asked to follow"
-                    return Verdict("holds", text, word.term)
+            if _comes_here_by_order(s, address):
+                text = f"an operator's order moves {address.public_ip} here"
+                return Verdict("unknown", text, word.term)
+            ordered = address.order_target == address.holder
+            if ordered and address.order_until_ms > now_epoch_ms:
+                text = f"an operator's order moves {address.public_ip} to {s.holder_name(address)}"
+                return Verdict("holds", f"{text}; Pacemaker is asked to follow", word.term)
             return Verdict("lost", _held_by(s, address), address.term)
     if not readable and _is_absent(s, resource, word.at + lag_seconds):
         text = f"the metadata service says that {word.public_ip} is not on this instance"
@@ -134,6 +133,15 @@ def _is_outlived(s: Sight, word: Word, address: AddressStatus) -> bool:
     return address.phase == SETTLED and s.instance_id in s.status.last_reports
 
 
+def _comes_here_by_order(s: Sight, address: AddressStatus) -> bool:
+    """Whether an order that sends the address here has just come: it makes this copy the right one.
+
+    One that was not carried out soon may not be at all, or was and was overtaken.
+    """
+    since = s.orders_since.get(address.order_id or "", s.now)
+    return address.order_target == s.instance_id and s.now - since < ORDER_PATIENCE_SECONDS
+
+
 def _is_absent(s: Sight, resource: str, after: float) -> bool:
     """Whether the metadata service has just said twice that the address is not here.
 
@@ -148,15 +156,14 @@ def _is_absent(s: Sight, resource: str, after: float) -> bool:
 def taken_away(s: Sight, resource: str) -> bool:
     """Whether a copy that was started here by a grant lost it to a later one.
 
-    An order's target is let be: where it holds, Pacemaker is asked to follow it, which stops this
-    copy; where it is this node, the order is about to make this copy the right one.
+    An order's target is let be: Pacemaker is asked to follow it, which stops this copy.
     """
     word, address = s.words.get(resource), s.address(resource)
     if word is None or word.state != "started" or word.term is None or address is None:
         return False
     later = _is_outlived(s, word, address) and s.status_at > word.at
     spared = None, s.instance_id, address.order_target
-    return later and address.order_target != s.instance_id and address.holder not in spared
+    return later and address.holder not in spared and not _comes_here_by_order(s, address)
 
 
 def runs_twice(s: Sight, resource: str) -> bool:

@@ -67,7 +67,7 @@ class Settler:
                 address.rule, f"term {address.term} was overtaken while it moved", **facts
             )
             snapshot = self.outbox.drop(snapshot, told)
-            return self._put_right(snapshot, address) if again else snapshot
+            return self._put_right(snapshot, address, sentence) if again else snapshot
         self.telemetry.decided(
             address.rule,
             f"settled: {narrating.where(snapshot, settled)}",
@@ -121,11 +121,12 @@ class Settler:
             now = self.store.read(snapshot.cluster_id)
         return None
 
-    def _put_right(self, snapshot: Snapshot, overtaken: Address) -> Snapshot:
+    def _put_right(self, snapshot: Snapshot, overtaken: Address, sentence: str) -> Snapshot:
         """A call to EC2 that ended after a newer grant was made may have displaced that one.
 
         Nobody else would look there before R080 does: whoever settles it has seen EC2 agree. While
-        the newer move is still under way, two that make the same one do no harm.
+        the newer move is still under way, its mover is made to look again at the end, and nothing
+        is called: of two calls under one term, one could land after a later term is settled.
         """
         try:
             found = self.elastic_ips.locate(overtaken.allocation_id)
@@ -139,16 +140,33 @@ class Settler:
             node = now.nodes.get(address.holder or "") if now and address else None
             if now is None or address is None or node is None:
                 break
+            if self._is_to_look_again(overtaken, address):
+                return self.settle(now, address.resource, sentence, look=True, again=False)
             if found and found.interface_id == node.interface_id:
                 return now
+            under_way = address.phase is Phase.MOVING and self.clock() < address.deadline_ms
             why = (
                 f"{narrating.where(now, address)}, but a call of term {overtaken.term} ended late "
-                "and took it away; it is put back"
+                "and took it away; "
+                + ("whoever moves it looks again" if under_way else "it is put back")
             )
             again = self._commit_again(now, address, why)
+            if again and under_way:
+                return again
             if again:
                 return self.settle(again, address.resource, why, look=True, again=False)
         return now or snapshot
+
+    def _is_to_look_again(self, mine: Address, now: Address) -> bool:
+        """Whether this very move is still under way, and somebody's late call may be in its way.
+
+        Who resumes a move does so after its deadline, and gives it one that is later by the whole
+        time of a move; who had a late call does so before it.
+        """
+        return (now.term, now.phase) == (
+            mine.term,
+            Phase.MOVING,
+        ) and 0 < now.deadline_ms - mine.deadline_ms < self.policy.move_ms
 
     def _commit_again(self, snapshot: Snapshot, address: Address, why: str) -> Snapshot | None:
         """The grant in force is to be carried out once more, under its own term."""

@@ -191,7 +191,7 @@ class DynamoDbStore(StateTable):
         self, snapshot: Snapshot, address: Address, told: Collection[int] = ()
     ) -> Committed | LostRace:
         """One UpdateItem of the fields that a move changes: an order that came meanwhile stays."""
-        path = f"{key.ADDRESSES}.#r"
+        path, granted = f"{key.ADDRESSES}.#r", snapshot.addresses[address.resource]
         # "as" is a reserved word of expressions, so the fields go by names.
         names = {"#v": key.VERSION, "#r": address.resource, "#t": key.TERM, "#p": key.PHASE}
         names |= {"#as": "as", "#e": "e", "#dn": shape.DENIALS}
@@ -201,7 +201,8 @@ class DynamoDbStore(StateTable):
             ":moving": key.MOVING,
             ":settled": address.phase.value,
             ":now": address.changed_at_ms,
-            ":granted": snapshot.addresses[address.resource].changed_at_ms,
+            ":granted": granted.changed_at_ms,
+            ":deadline": granted.deadline_ms,
             ":as": address.association_id or "",
             ":e": address.interface_id or "",
             ":dn": address.denials,
@@ -218,7 +219,8 @@ class DynamoDbStore(StateTable):
             snapshot.cluster_id,
             f"SET {path}.#p = :settled, {path}.ch = :now, {path}.#as = :as, {path}.#e = :e,"
             f" {path}.#dn = :dn, #v = #v + :one{removed(told, names)}",
-            f"{path}.#t = :term AND {path}.#p = :moving AND {path}.ch = :granted",
+            f"{path}.#t = :term AND {path}.#p = :moving AND {path}.ch = :granted"
+            f" AND {path}.d = :deadline",
             names,
             values,
             is_done=lambda item: (
