@@ -17,6 +17,7 @@ from eip_arbiter.operate.operations import operate
 from eip_arbiter.ports import Recorded
 
 from lab.embedded.cloud import EmbeddedAws
+from lab.embedded.world import CLUSTER_TAG
 
 LOST = "not done, a newer report is there"
 
@@ -239,6 +240,29 @@ class TestAnOrderBetweenGrantAndSettlement:
         assert (address.phase, address.term) == (Phase.SETTLED, 3)
         assert address.association_id == cluster.moves()[-1].association_id
         assert address.order is not None
+
+
+def test_a_node_that_loses_its_tag_while_the_address_comes_to_it_stays_until_it_is_there(
+    aws: EmbeddedAws, cluster: Cluster, local: Local
+) -> None:
+    """Else another node could get it while a call to EC2 is under way, which would land later."""
+    local.settle_on_n1(cluster)
+    claim = local.n1_dies(cluster)
+    holders = []
+
+    def untagged() -> None:
+        tag = [{"Key": CLUSTER_TAG}]
+        aws.client("ec2", "looks").delete_tags(Resources=[cluster.instance("n2")], Tags=tag)
+        local.hear(cluster.claims("n2", incarnation=2))
+        holders.append(cluster.holder)
+
+    moving = Meanwhile(local, untagged, slow=True)
+    replace(local.arbiter, elastic_ips=moving).on_report(claim, local.now_ms)  # type: ignore[arg-type]
+    assert holders == ["n2"]
+    assert (cluster.address.term, cluster.address.phase) == (2, Phase.SETTLED)
+    local.hear(cluster.claims("n2", incarnation=3), after_seconds=60)
+    assert cluster.address.holder is None
+    assert cluster.instance("n2") not in cluster.snapshot.nodes
 
 
 class TestACallThatEndsAfterANewerGrantIsSettled:

@@ -14,7 +14,7 @@ from eip_contract.report import NodeReport, ReportRejected
 from eip_arbiter.arbitrate.agreeing import agreed
 from eip_arbiter.arbitrate.lookups import NotTaggedError
 from eip_arbiter.arbitrate.narrating import line
-from eip_arbiter.decision.snapshot import Address, HistoryEntry, Node, Snapshot
+from eip_arbiter.decision.snapshot import Address, HistoryEntry, Node, Phase, Snapshot
 from eip_arbiter.ports import Committed, Inventory, Store, Telemetry
 
 
@@ -141,8 +141,18 @@ class Registry:
         """Forgets nodes that EC2 says belong to another cluster, or to none ("").
 
         What one of them holds is with nobody then. No EC2 call is made: the address stays on the
-        instance until a node of the cluster claims it.
+        instance until a node of the cluster claims it. One to which an address is being moved stays
+        until that has ended: a call that is under way would land on whoever gets it meanwhile.
         """
+        at_ms = self.clock()
+        goes_to = {
+            a.holder
+            for a in snapshot.addresses.values()
+            if a.phase is Phase.MOVING and at_ms < a.deadline_ms
+        }
+        gone = {i: belongs_to for i, belongs_to in gone.items() if i not in goes_to}
+        if not gone:
+            return snapshot
         told = {i: _belongs_elsewhere(snapshot, i, belongs_to) for i, belongs_to in gone.items()}
         lines = [
             self._line(
