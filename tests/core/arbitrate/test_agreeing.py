@@ -152,3 +152,11 @@ class TestAnotherPrivateAddress:
 def test_doubles_among_the_tags_are_refused(tagged: tuple[Address, ...], same: str) -> None:
     with pytest.raises(ReportRejected, match=f"have the same {same}"):
         agreed(state(), tagged, NOW)
+
+
+def test_an_address_without_a_tag_keeps_its_private_address() -> None:
+    """Also one that was tagged only after this list was read: it may be used much later."""
+    before = state(entry("eip", 1, 1), entry("vip", 2, 0))
+    plan = agreed(before, (tag("eip", 1, 0),), NOW)
+    assert plan.addresses == before.addresses
+    assert plan.waits == ("203.0.113.1 (eip) is moved once private address number 0 is free",)

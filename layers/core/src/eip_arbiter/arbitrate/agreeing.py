@@ -111,6 +111,14 @@ class _Making:
         moved = [(self.entries[tag.resource], tag) for tag in self.tagged if self._is_moved(tag)]
         reasons = (_must_wait(self.snapshot, entry, tag, self.now_ms) for entry, tag in moved)
         self.waits += (why for why in reasons if why)
+        names = {tag.resource for _, tag in moved}
+        # One that has lost its tag, or that this list is too old to know of, keeps its place.
+        taken = {e.private_ip_index for r, e in self.entries.items() if r not in names}
+        self.waits += (
+            f"{_it(tag)} is moved once private address number {tag.private_ip_index} is free"
+            for _, tag in moved
+            if tag.private_ip_index in taken
+        )
         for entry, tag in moved if not self.waits else ():
             sentence = (
                 f"{_it(tag)} belongs on private address number {tag.private_ip_index} of its node "
