@@ -33,7 +33,7 @@ QUESTIONS: Mapping[str, Question] = {
     "associate": Question("How long does AssociateAddress take?", "less than 5 s, each time"),
     "describe": Question(
         "How long does DescribeAddresses show the former place after a move?",
-        "less than 60 s, the default of DriftSeconds",
+        "less than 60 s: so long the watch leaves alone what has moved",
     ),
     "dry_run": Question(
         "What does a dry run say of an interface that does not exist?",

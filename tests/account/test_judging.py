@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from eip_agent.settings import Settings
 from eip_arbiter.settings import EC2_READ_SECONDS
+from eip_arbiter.watch.watching import DESCRIBED_LATE_MS
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from acceptance import judge
@@ -129,7 +130,6 @@ def test_settings_are_raised_to_twice_of_what_was_seen_and_something() -> None:
     assert values(slow) == {
         "EC2_READ_SECONDS": 7,
         "metadata_lag_seconds": 65,
-        "DriftSeconds": 80,
         "StartTimeoutSeconds": 80,
     }
 
@@ -138,8 +138,8 @@ def test_the_defaults_are_the_products() -> None:
     parameters = yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
     assert judge.READ_SECONDS == EC2_READ_SECONDS
     assert Settings().metadata_lag_seconds == judge.METADATA_LAG_SECONDS
-    assert parameters["DriftSeconds"]["Default"] == judge.DRIFT_SECONDS
+    assert judge.MOVED_SECONDS * 1000 == DESCRIBED_LATE_MS
     assert parameters["StartTimeoutSeconds"]["Default"] == judge.START_TIMEOUT_SECONDS
     told = QUESTIONS["metadata_lag"].expects + QUESTIONS["describe"].expects
     assert f"{judge.METADATA_LAG_SECONDS} s" in told
-    assert f"{judge.DRIFT_SECONDS} s" in told
+    assert f"{judge.MOVED_SECONDS} s" in told

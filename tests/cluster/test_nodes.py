@@ -131,7 +131,7 @@ def test_a_node_whose_agent_was_away_at_a_start_may_take_over_once_it_is_back(
     (other,) = set(cluster.nodes) - {active}
     stop_agent(cluster, other)
     cluster.pcs(active, "node", "standby", active)
-    cluster.wait_until(lambda: start_failed(cluster, other), "its start fails", 40)
+    cluster.wait_until(lambda: start_failed(cluster, other), "its start fails", 75)
     assert cluster.started_on("eip") == ()
     begin_agent(cluster, other)
     cluster.wait_started("eip", other)
