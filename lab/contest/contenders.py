@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RESOURCE = "eip"
 MONITORS = 5
+HEARD_MS = 15_000
+"""A calm node reports every 10 s; one that has just got its way to AWS back may not have yet."""
 _FOLDER = "/etc/eip-arbiter-baseline"
 _OCF_RESOURCES = "/usr/lib/ocf/resource.d/"
 
@@ -142,11 +144,12 @@ class EipArbiter(Contender):
         """Stays: the cluster's end is its end, and what comes after the trials needs it."""
 
     def is_calm(self, place: Place) -> bool:
-        """Whether the control plane sees no alarm, and Pacemaker remembers no failure."""
+        """Whether the control plane hears all and sees no alarm; Pacemaker remembers no failure."""
         status = place.aws.invoke("Operate", {"verb": "status", "cluster": CLUSTER_ID}).result
         views = [place.cluster.view(name) for name in place.cluster.nodes]
         return (
             not any(a["split_brain"] for a in status["addresses"])
             and not any(node["suspects"] for node in status["nodes"])
+            and all((node["report_age_ms"] or 0) < HEARD_MS for node in status["nodes"])
             and all(view is not None and not view.failures for view in views)
         )
