@@ -150,6 +150,9 @@ class EipArbiter(Contender):
         return (
             not any(a["split_brain"] for a in status["addresses"])
             and not any(node["suspects"] for node in status["nodes"])
-            and all((node["report_age_ms"] or 0) < HEARD_MS for node in status["nodes"])
+            and all(
+                node["report_age_ms"] is not None and node["report_age_ms"] < HEARD_MS
+                for node in status["nodes"]
+            )
             and all(view is not None and not view.failures for view in views)
         )
