@@ -37,7 +37,7 @@ QUESTIONS: Mapping[str, Question] = {
     ),
     "dry_run": Question(
         "What does a dry run say of an interface that does not exist?",
-        "InvalidNetworkInterfaceID.NotFound",
+        "DryRunOperation, since it looks at rights, or InvalidNetworkInterfaceID.NotFound",
     ),
     "unknown_instance": Question(
         "What does EC2 say of an instance that does not exist?", "InvalidInstanceID.NotFound"

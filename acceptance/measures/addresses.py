@@ -93,7 +93,7 @@ def dry_run(run: Run) -> list[Row]:
     ec2 = run.account.client("ec2")
     gone = spare_interface(run)
     ec2.delete_network_interface(NetworkInterfaceId=gone)
-    expected = "InvalidNetworkInterfaceID.NotFound"
+    noticed = "InvalidNetworkInterfaceID.NotFound"
     answered = ""
     # EC2 may know the interface a while longer.
     for _ in range(10):
@@ -102,10 +102,10 @@ def dry_run(run: Run) -> list[Row]:
                 AllocationId=own_address(run), NetworkInterfaceId=gone, DryRun=True
             )
         )
-        if answered == expected:
+        if answered == noticed:
             break
         run.sleep(run.pace.look)
-    return [judge.code("dry_run", answered, expected)]
+    return [judge.code("dry_run", answered, noticed, "DryRunOperation")]
 
 
 def unknown_instance(run: Run) -> list[Row]:
