@@ -195,8 +195,11 @@ class Environment:
 
     def _watch(self) -> None:
         """Collect what the process prints; when that ends, tell how the process ended."""
+        # Not select(): it knows no descriptor above 1024, and many functions may be up.
+        printed = select.poll()
+        printed.register(self._pipe, select.POLLIN)
         while True:
-            select.select([self._pipe], [], [])
+            printed.poll()
             if not self._read_pipe():
                 break
         code = self._process.wait()

@@ -179,9 +179,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _hang(self, ended: threading.Event) -> None:
         """Wait until the client gives up, the fault ends or the server closes."""
+        heard = select.poll()
+        heard.register(self.connection, select.POLLIN)
         while not ended.is_set() and not self.server.closing.is_set():
-            readable, _, _ = select.select([self.connection], [], [], _POLL_SECONDS)
-            if readable:
+            if heard.poll(_POLL_SECONDS * 1000):
                 with contextlib.suppress(ConnectionError):
                     if self.connection.recv(1, socket.MSG_PEEK):
                         time.sleep(_POLL_SECONDS)

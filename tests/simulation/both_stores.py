@@ -130,7 +130,12 @@ def read(subject: Subject, cluster_id: str) -> Snapshot:
 def granted(snapshot: Snapshot, resource: str = "eip", **changes: Any) -> Address:
     address = snapshot.addresses[resource]
     moving = replace(
-        address, holder=builders.N1, term=address.term + 1, phase=Phase.MOVING, changed_at_ms=NOW
+        address,
+        holder=builders.N1,
+        term=address.term + 1,
+        phase=Phase.MOVING,
+        changed_at_ms=NOW,
+        deadline_ms=NOW + 10_000,
     )
     return replace(moving, **changes)
 

@@ -19,7 +19,7 @@ CAUGHT_BY = {
     "any_counter_is_taken": (65, 166, 171),
     "author_is_forgotten": (3, 4, 11),
     "claimant_says_since_when_it_waits": (127, 179, 224),
-    "never_resumed": (2, 3, 4),
+    "never_resumed": (6, 8, 15),
     "no_time_to_answer": (13, 20, 21),
     "part_of_a_group_starts_for_ever": (19, 21, 108),
     "refused_after_it_was_written": (1, 3, 4),

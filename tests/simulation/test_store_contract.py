@@ -146,6 +146,20 @@ def test_a_settlement_keeps_an_order_that_came_meanwhile(subject: Subject, known
     assert isinstance(subject.store.settle(moving.snapshot, settled), LostRace)
 
 
+def test_a_settlement_of_a_move_that_somebody_else_has_taken_over_is_lost(
+    subject: Subject, known: Snapshot
+) -> None:
+    moving = subject.store.commit(known, granted(known), ())
+    assert isinstance(moving, Committed)
+    address = moving.snapshot.addresses["eip"]
+    later = replace(address, deadline_ms=address.deadline_ms + 1)
+    resumed = subject.store.commit(moving.snapshot, later, ())
+    assert isinstance(resumed, Committed)
+    settled = replace(address, phase=Phase.SETTLED, changed_at_ms=NOW + 3)
+    assert isinstance(subject.store.settle(moving.snapshot, settled), LostRace)
+    assert isinstance(subject.store.settle(resumed.snapshot, settled), Committed)
+
+
 def test_a_settlement_of_a_former_term_or_release_is_lost(
     subject: Subject, known: Snapshot
 ) -> None:
