@@ -71,6 +71,7 @@ class SimulatedCommands:
                 return {"Command": {"CommandId": self._send(asked)}}
             case "GetCommandInvocation":
                 return self._invocation(asked["CommandId"])
+        # A stand-in never pretends: a call that it does not know fails by its name.
         raise NotImplementedError(operation)
 
     def close(self) -> None:

@@ -144,6 +144,7 @@ class EmbeddedAccount:
                 self._delete(stack)
                 del self.stacks[name]
                 return {}
+        # A stand-in never pretends: a call that it does not know fails by its name.
         raise NotImplementedError(operation)
 
     def _create(self, name: str, asked: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from eip_agent.doctor.finding import Finding, failure, note, ok, warning
 from eip_agent.observe.metadata import Interface
 
 CHECK = "Way to AWS"
-_TODO = (
+_ADVICE = (
     "give the node IPv6, its subnets VPC endpoints (events, dynamodb), or a NAT gateway:"
     " docs/nodes.md"
 )
@@ -77,9 +77,9 @@ def _taken_away(f: Facts, public: Mapping[str, str]) -> Finding:
         text = "by the Elastic IP, which the next move takes away"
     why = _no_new_address(f, public)
     if why:
-        return failure(CHECK, f"{text}; AWS gives it no new one afterwards, since {why}", _TODO)
+        return failure(CHECK, f"{text}; AWS gives it no new one afterwards, since {why}", _ADVICE)
     text += "; another one comes only minutes after the Elastic IP has left, and until then this"
-    return warning(CHECK, f"{text} node can neither report nor take over", _TODO)
+    return warning(CHECK, f"{text} node can neither report nor take over", _ADVICE)
 
 
 def _no_new_address(f: Facts, public: Mapping[str, str]) -> str:
